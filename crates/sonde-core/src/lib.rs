@@ -1,0 +1,47 @@
+//! The domain: what is checked, when, what came of it, and the one rule that merges duplicates.
+//!
+//! Pure: no IO, no async, and no clock but the [`Clock`] that is passed in. Everything else stands on this crate.
+
+mod assertion;
+mod check;
+mod clock;
+mod frequency;
+mod ids;
+mod incident;
+mod ledger;
+mod merge;
+mod monitor;
+mod outcome;
+mod reason;
+mod result;
+mod slot;
+mod spec;
+#[cfg(any(test, feature = "testing"))]
+mod testing;
+mod time;
+
+pub use assertion::{
+    Assertion, Comparator, JsonQuery, ParseError, Pattern, Seen, Source, Unit, Value,
+};
+pub use check::{Check, CheckKey, Trigger};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use frequency::{FrequencyClass, QueueSettings, RetryPolicy};
+pub use ids::{Frequency, InvalidId, MonitorId, Region, RunId, WorkspaceId, slugify};
+pub use incident::{IncidentCause, IncidentStatus};
+pub use ledger::{Balance, DispatchGap, LedgerEntry};
+pub use merge::{merge, version};
+pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
+pub use outcome::Outcome;
+pub use reason::Reason;
+pub use result::{
+    Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, Evidence,
+    ExecDetail, FailedAssertion, HttpDetail, IcmpDetail, Phase, Phases, Redirect, TcpDetail,
+    TlsDetail,
+};
+pub use slot::{Cadence, partition, stable_hash};
+pub use spec::{
+    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, HttpVersion,
+    IcmpSpec, IpPreference, Kind, NetworkOptions, Spec, StartTls, Step, TcpSpec, TlsOptions,
+    TlsSpec,
+};
+pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};
