@@ -1,1 +1,22 @@
-//! sonde-probe
+//! The network: executes a check on a fresh connection, times its phases, judges what came back.
+//!
+//! One file per kind. Every address goes through [`Egress`]; every attempt is bounded by one deadline.
+
+mod dial;
+mod dns;
+mod egress;
+mod environment;
+mod exec;
+mod http;
+mod icmp;
+mod judge;
+mod observe;
+mod retry;
+mod run;
+mod tcp;
+mod tls;
+mod tls_kind;
+
+pub use egress::Egress;
+pub use environment::{Environment, EnvironmentError, Settings};
+pub use run::Prober;
