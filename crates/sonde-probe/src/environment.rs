@@ -22,6 +22,17 @@ pub struct Environment {
     pub(crate) settings: Settings,
 }
 
+impl Environment {
+    pub(crate) fn new(settings: Settings) -> Result<Self, EnvironmentError> {
+        todo!()
+    }
+
+    /// The name servers that the system is configured with (or the one of the settings), in order.
+    pub(crate) fn name_servers(&self) -> &[SocketAddr] {
+        todo!()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentError {
