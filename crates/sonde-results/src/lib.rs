@@ -1,1 +1,72 @@
-//! sonde-results
+//! Results: rows merged by one rule, and the questions that people ask of them.
+//!
+//! [`libsql`] keeps them in a local file; every backend passes the same conformance suite.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod libsql;
+mod query;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sonde_core::{Balance, CheckResult, DispatchGap, MonitorId, WorkspaceId};
+
+pub use query::{Bucket, Cursor, ResultPage, ResultQuery, Summary, TimeRange};
+
+/// The store failed, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultsError {
+    /// Try again later: nothing was stored.
+    #[error("the results store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A newer release wrote this store.
+    #[error("the results store has schema {found}, newer than {known}: use a newer release")]
+    NewerSchema { found: u32, known: u32 },
+    /// A stored row cannot be read back.
+    #[error("a stored row is unreadable")]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("`{0}` is not a cursor of this listing")]
+    InvalidCursor(String),
+}
+
+pub type Result<T, E = ResultsError> = std::result::Result<T, E>;
+
+#[async_trait]
+pub trait Results: Send + Sync {
+    /// Stores all or nothing. The same check again is merged (`sonde_core::merge`), in any order and number.
+    async fn store(&self, results: &[CheckResult]) -> Result<()>;
+
+    /// Rows of one monitor, newest first.
+    async fn page(&self, query: &ResultQuery) -> Result<ResultPage>;
+
+    /// One check by its key, for permalinks.
+    async fn find(&self, key: &sonde_core::CheckKey) -> Result<Option<CheckResult>>;
+
+    /// The newest scheduled row of each monitor and region; of on-demand rows where there is no other.
+    async fn latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>>;
+
+    /// Counts and latency quantiles of scheduled rows. Failed and missed checks stay out of the quantiles.
+    async fn summary(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+    ) -> Result<Summary>;
+
+    /// The same per monitor and bucket of `step`, without empty buckets, for every monitor or one.
+    async fn series(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: Option<&MonitorId>,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Vec<Bucket>>;
+
+    /// What was scheduled against what came of it, per minute and region in `range`, oldest first.
+    async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>>;
+
+    /// The gaps that overlap `range`, oldest first.
+    async fn gaps(&self, range: TimeRange) -> Result<Vec<DispatchGap>>;
+}

@@ -1,1 +1,48 @@
-//! sonde-store
+//! Configuration and state: what people set, behind traits.
+//!
+//! [`libsql`] keeps it in a local file; every backend passes the same conformance suite.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod libsql;
+
+use async_trait::async_trait;
+use sonde_core::{Monitor, MonitorId, WorkspaceId};
+
+/// The store failed, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    #[error("the configuration store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A newer release wrote this store.
+    #[error("the configuration store has schema {found}, newer than {known}: use a newer release")]
+    NewerSchema { found: u32, known: u32 },
+    #[error("stored {what} `{id}` is unreadable")]
+    Corrupt {
+        what: &'static str,
+        id: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What a listing found: one unreadable monitor never hides the others.
+#[derive(Debug, Default)]
+pub struct Monitors {
+    /// In the order in which they were configured.
+    pub monitors: Vec<Monitor>,
+    pub unreadable: Vec<StoreError>,
+}
+
+#[async_trait]
+pub trait ConfigStore: Send + Sync {
+    async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors>;
+
+    async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>>;
+
+    /// Makes `monitors` all that the workspace has, atomically.
+    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()>;
+}
