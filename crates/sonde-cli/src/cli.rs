@@ -1,0 +1,61 @@
+//! The command line: which commands there are. Each command's own options stand in its module.
+
+use clap::{Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::commands::{check, completions, config, example_service, ledger, probe, up};
+use crate::exit::{Error, Exit};
+use crate::telemetry::LogOptions;
+
+/// Checks that sites and services are up, and how fast they answer.
+#[derive(Debug, Parser)]
+#[command(name = "sonde", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sonde up                             Watch ./sonde.yaml, or an example service, on this machine
+  sonde check --wait 30s               Run every monitor once; for CI, until all pass
+  sonde probe https://shop.example     Look at one target, phase by phase
+
+Exit codes:
+  0  all is well     1  a check failed     2  usage or configuration     3  could not run";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Up(up::Options),
+    Check(check::Options),
+    Probe(probe::Options),
+    #[command(subcommand)]
+    Config(config::Command),
+    Ledger(ledger::Options),
+    ExampleService(example_service::Options),
+    Completions(completions::Options),
+}
+
+impl Command {
+    /// What is logged unless the user asks for something else: long-running commands tell what they do.
+    pub(crate) const fn log_level(&self) -> LevelFilter {
+        match self {
+            Self::Up(_) | Self::ExampleService(_) => LevelFilter::INFO,
+            _ => LevelFilter::WARN,
+        }
+    }
+
+    pub(crate) async fn run(self) -> Result<Exit, Error> {
+        match self {
+            Self::Up(options) => up::run(options).await,
+            Self::Check(options) => check::run(options).await,
+            Self::Probe(options) => probe::run(options).await,
+            Self::Config(command) => config::run(command).await,
+            Self::Ledger(options) => ledger::run(options).await,
+            Self::ExampleService(options) => example_service::run(options).await,
+            Self::Completions(options) => completions::run(options),
+        }
+    }
+}

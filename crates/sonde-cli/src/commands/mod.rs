@@ -1,0 +1,9 @@
+//! One module per command: its options, and what it does with them.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod example_service;
+pub(crate) mod ledger;
+pub(crate) mod probe;
+pub(crate) mod up;
