@@ -2,7 +2,8 @@
 //!
 //! Every hop is at-least-once. [`memory`] serves one process; every backend passes the same conformance suite.
 
-#[cfg(feature = "conformance")]
+mod batch;
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod memory;
 mod message;
@@ -10,6 +11,7 @@ mod topology;
 
 use async_trait::async_trait;
 
+pub use batch::{RESULTS_PER_MESSAGE, results_messages};
 pub use message::{MessageError, ResultsMessage, TaskMessage};
 pub use topology::{QueueDeclaration, QueueName, Route, Topology};
 

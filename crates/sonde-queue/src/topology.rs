@@ -126,3 +126,48 @@ impl QueueDeclaration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sonde_core::{FrequencyClass, RetryPolicy};
+
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_declared_first_then_results_then_checks() {
+        let class = |name: &str, seconds| FrequencyClass {
+            name: Frequency::new(name).unwrap(),
+            period: Duration::from_secs(seconds),
+            prefetch: 1,
+        };
+        let settings = QueueSettings {
+            retry: RetryPolicy {
+                retries: 3,
+                initial: Duration::ZERO,
+                factor: 2.0,
+                max: Duration::ZERO,
+                jitter: 0.0,
+            },
+            delivery_limit: 3,
+            frequencies: vec![class("5s", 5), class("1m", 60)],
+        };
+        let topology = Topology::new(&settings, &[Region::local()], 2);
+        let names: Vec<_> = topology
+            .queues
+            .iter()
+            .map(|queue| queue.name.to_string())
+            .collect();
+        let expected = [
+            "checks.dead",
+            "results.store.0",
+            "results.store.1",
+            "checks.5s.local",
+            "checks.1m.local",
+            "checks.now.local",
+        ];
+        assert_eq!(names, expected);
+        let minute = &topology.queues[4];
+        assert_eq!(minute.time_to_live, Some(Duration::from_mins(1)));
+        assert_eq!(minute.delivery_limit, Some(3));
+    }
+}
