@@ -55,7 +55,7 @@ impl Command {
             Self::Config(command) => config::run(command).await,
             Self::Ledger(options) => ledger::run(options).await,
             Self::ExampleService(options) => example_service::run(options).await,
-            Self::Completions(options) => completions::run(options),
+            Self::Completions(options) => completions::run(options.shell),
         }
     }
 }

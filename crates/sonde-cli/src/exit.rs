@@ -52,7 +52,7 @@ impl Error {
     pub(crate) fn report(&self) {
         match self {
             Self::Usage(error) | Self::CouldNotRun(error) => {
-                anstream::eprintln!("error: {error:#}")
+                anstream::eprintln!("error: {error:#}");
             }
             Self::Configuration(problems) => {
                 for problem in problems {

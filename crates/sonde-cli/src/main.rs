@@ -2,7 +2,9 @@
 
 mod cli;
 mod commands;
+mod example;
 mod exit;
+mod lifecycle;
 mod output;
 mod telemetry;
 

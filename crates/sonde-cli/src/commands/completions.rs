@@ -14,12 +14,12 @@ Examples:
   sonde completions bash > /etc/bash_completion.d/sonde
   sonde completions fish > ~/.config/fish/completions/sonde.fish")]
 pub(crate) struct Options {
-    shell: Shell,
+    pub(crate) shell: Shell,
 }
 
-pub(crate) fn run(options: Options) -> Result<Exit, Error> {
+pub(crate) fn run(shell: Shell) -> Result<Exit, Error> {
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut Cli::command(), "sonde", &mut script);
+    clap_complete::generate(shell, &mut Cli::command(), "sonde", &mut script);
     Stdout::new().write(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Ok)
 }
