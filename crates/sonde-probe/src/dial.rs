@@ -1,12 +1,26 @@
 //! Name → filtered addresses → a TCP connection to one of them. The only way to a target.
 
+use std::collections::VecDeque;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
-use sonde_core::NetworkOptions;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::Name;
+use sonde_core::{IpPreference, NetworkOptions, Phase, Reason};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
+use crate::resolver::LookupError;
+
+/// Addresses tried at most; names with more are farms, of which any is as good.
+const ADDRESSES_TRIED: usize = 6;
+/// A connection that takes longer gets company (RFC 8305 §5 recommends 250 ms and allows up to 2 s).
+const NEXT_ADDRESS: Duration = Duration::from_millis(300);
 
 /// Resolves `host` (a name or a literal) under the Dns phase and refuses addresses that egress forbids.
 ///
@@ -17,7 +31,129 @@ pub(crate) async fn resolve(
     network: &NetworkOptions,
     seen: &mut Observation,
 ) -> Result<Vec<IpAddr>, Failure> {
-    todo!()
+    let found = match literal(host) {
+        Some(address) => vec![address],
+        None => look_up(environment, host, network, seen).await?,
+    };
+    seen.evidence.addresses = found.iter().map(ToString::to_string).collect();
+    let mut refusal = None;
+    let allowed: Vec<IpAddr> = found
+        .into_iter()
+        .filter(
+            |address| match environment.settings.egress.check(*address) {
+                Ok(()) => true,
+                Err(failure) => {
+                    refusal.get_or_insert(failure);
+                    false
+                }
+            },
+        )
+        .collect();
+    match refusal {
+        Some(refusal) if allowed.is_empty() => Err(refusal),
+        _ => Ok(allowed),
+    }
+}
+
+/// An address as in a URL or as people write it, with or without brackets.
+fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
+}
+
+async fn look_up(
+    environment: &Environment,
+    host: &str,
+    network: &NetworkOptions,
+    seen: &mut Observation,
+) -> Result<Vec<IpAddr>, Failure> {
+    if let Some(server) = network.resolver {
+        environment.settings.egress.check(server.ip())?;
+    }
+    let servers = match &network.resolver {
+        Some(server) => std::slice::from_ref(server),
+        None => environment.name_servers(),
+    };
+    let own = network.resolver.is_none();
+    let work = async {
+        let mut name = Name::from_str_relaxed(host).map_err(|error| {
+            let message = format!("`{host}` is not a name that DNS can hold: {error}");
+            Failure::new(Reason::DnsNxdomain, message)
+        })?;
+        name.set_fqdn(true);
+        if own {
+            let local = environment.resolver.local(&name, network.ip);
+            if !local.is_empty() {
+                return Ok(local);
+            }
+        }
+        let looked_up = environment.resolver.lookup(servers, &name, network.ip);
+        looked_up
+            .await
+            .map_err(|error| not_found(host, network.ip, own, error))
+    };
+    let found = seen.phase(Phase::Dns, work).await;
+    found.map_err(|failure| match failure.reason {
+        Reason::DnsTimeout if !failure.message.contains(host) => Failure {
+            message: format!("no answer about `{host}` in time from {}", list(servers)),
+            ..failure
+        },
+        _ => failure,
+    })
+}
+
+fn list(servers: &[SocketAddr]) -> String {
+    let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+    format!("the name server {}", servers.join(" or "))
+}
+
+/// `own` tells the checker's own name servers from one that the monitor names.
+fn not_found(host: &str, ip: IpPreference, own: bool, error: LookupError) -> Failure {
+    match error {
+        LookupError::Rcode(ResponseCode::NXDomain, server) => Failure::new(
+            Reason::DnsNxdomain,
+            format!("the name `{host}` does not exist (NXDOMAIN from {server})"),
+        ),
+        LookupError::Rcode(code, server) => {
+            let reason = match code {
+                ResponseCode::ServFail => Reason::DnsServfail,
+                ResponseCode::Refused => Reason::DnsRefused,
+                _ => Reason::DnsRcode,
+            };
+            let message = format!("the name server {server} answers `{code}` about `{host}`");
+            Failure::new(reason, message)
+        }
+        LookupError::NoAddress => {
+            let family = match ip {
+                IpPreference::V4 => "IPv4 ",
+                IpPreference::V6 => "IPv6 ",
+                IpPreference::PreferV4 | IpPreference::PreferV6 => "",
+            };
+            let message = format!("the name `{host}` exists but has no {family}address");
+            Failure::new(Reason::DnsNoAddress, message)
+        }
+        LookupError::Malformed(why) => {
+            let message = format!("the answer about `{host}` cannot be understood: {why}");
+            Failure::new(Reason::DnsRcode, message)
+        }
+        LookupError::Unreachable(server, why) if !own => {
+            let message = format!("`{host}`: the name server {server} cannot be reached: {why}");
+            Failure::new(Reason::DnsTimeout, message)
+        }
+        LookupError::Unreachable(server, why) => unavailable(&format!(
+            "this checker's name server {server} cannot be reached: {why}"
+        )),
+        LookupError::NoServers => unavailable("this checker has no name server configured"),
+    }
+}
+
+fn unavailable(message: &str) -> Failure {
+    Failure {
+        suspect: true,
+        ..Failure::new(Reason::ResolverUnavailable, message)
+    }
 }
 
 /// Connects to the first of `addresses` that answers, under the Connect phase.
@@ -26,5 +162,102 @@ pub(crate) async fn connect(
     port: u16,
     seen: &mut Observation,
 ) -> Result<(TcpStream, SocketAddr), Failure> {
-    todo!()
+    let targets: Vec<SocketAddr> = addresses
+        .iter()
+        .take(ADDRESSES_TRIED)
+        .map(|address| SocketAddr::new(*address, port))
+        .collect();
+    let connected = seen.phase(Phase::Connect, race(&targets)).await;
+    let (stream, address) = connected.map_err(|failure| match failure.reason {
+        Reason::ConnectTimeout => Failure {
+            message: format!("no connection to {} in time", join(&targets)),
+            ..failure
+        },
+        _ => failure,
+    })?;
+    seen.remote_address = Some(address.to_string());
+    Ok((stream, address))
+}
+
+/// Starts with the first address; the next one follows when one fails or is slow. The first connection wins.
+async fn race(targets: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
+    let mut waiting: VecDeque<SocketAddr> = targets.iter().copied().collect();
+    let mut running = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(address) = waiting.pop_front() {
+            running.push(open(address));
+        }
+        let finished = if waiting.is_empty() {
+            running.next().await
+        } else {
+            match timeout(NEXT_ADDRESS, running.next()).await {
+                Ok(finished) => finished,
+                Err(_) => continue,
+            }
+        };
+        match finished {
+            Some((address, Ok(stream))) => return Ok((stream, address)),
+            Some((address, Err(error))) => failures.push((address, error)),
+            None => return Err(refused(&failures)),
+        }
+    }
+}
+
+async fn open(address: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
+    let connected = TcpStream::connect(address).await.and_then(|stream| {
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    });
+    (address, connected)
+}
+
+/// The failure of all addresses: the first one's reason, and what each of them said.
+fn refused(failures: &[(SocketAddr, io::Error)]) -> Failure {
+    let reason = failures
+        .first()
+        .map_or(Reason::ConnectUnreachable, |(_, error)| {
+            connect_reason(error)
+        });
+    let said: Vec<String> = failures
+        .iter()
+        .map(|(address, error)| format!("{address}: {}", in_words(error)))
+        .collect();
+    Failure {
+        suspect: reason == Reason::Internal,
+        ..Failure::new(reason, said.join("; "))
+    }
+}
+
+fn connect_reason(error: &io::Error) -> Reason {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Reason::ConnectRefused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Reason::ConnectReset,
+        io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+        // Firewalls on the way or on this machine, and addresses that no route leads to.
+        io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown
+        | io::ErrorKind::AddrNotAvailable
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::InvalidInput => Reason::ConnectUnreachable,
+        // No more file descriptors, no memory: nothing that the target did.
+        _ => Reason::Internal,
+    }
+}
+
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),
+        io::ErrorKind::TimedOut => "no answer".to_owned(),
+        io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "no route to that network from here".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn join(targets: &[SocketAddr]) -> String {
+    let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
+    targets.join(" or ")
 }

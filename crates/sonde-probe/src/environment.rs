@@ -1,8 +1,19 @@
-//! What attempts share in one process: egress policy, resolvers, TLS settings, rights.
+//! What attempts share in one process: egress policy, resolver, TLS settings, the budget for kept bodies.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::Egress;
+use crate::icmp::Sockets;
+use crate::resolver::Resolver;
+use crate::tls::ClientConfigs;
+
+/// Bodies kept for assertions, over all running checks, in units of [`BODY_UNIT`]: 64 MiB.
+const BODY_UNITS: usize = 16 * 1024;
+/// Bytes per permit of [`Environment::bodies`].
+pub(crate) const BODY_UNIT: usize = 4 * 1024;
 
 /// How a process probes.
 #[derive(Debug, Clone)]
@@ -20,22 +31,35 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Environment {
     pub(crate) settings: Settings,
+    pub(crate) resolver: Resolver,
+    pub(crate) client_configs: ClientConfigs,
+    pub(crate) icmp: Sockets,
+    /// Permits for [`BODY_UNIT`] bytes each.
+    pub(crate) bodies: Arc<Semaphore>,
 }
 
 impl Environment {
     pub(crate) fn new(settings: Settings) -> Result<Self, EnvironmentError> {
-        todo!()
+        let resolver = Resolver::new(settings.resolver)
+            .map_err(|error| EnvironmentError::Resolver(Box::new(error)))?;
+        Ok(Self {
+            settings,
+            resolver,
+            client_configs: ClientConfigs::default(),
+            icmp: Sockets::default(),
+            bodies: Arc::new(Semaphore::new(BODY_UNITS)),
+        })
     }
 
-    /// The name servers that the system is configured with (or the one of the settings), in order.
+    /// The name servers that names are resolved with, in order; none where the system has none.
     pub(crate) fn name_servers(&self) -> &[SocketAddr] {
-        todo!()
+        self.resolver.servers()
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvironmentError {
-    #[error("the system's name server configuration cannot be read")]
+    #[error("the resolver cannot be set up")]
     Resolver(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -11,6 +11,8 @@ mod http;
 mod icmp;
 mod judge;
 mod observe;
+mod redact;
+mod resolver;
 mod retry;
 mod run;
 mod tcp;
