@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::wait_until;
+use crate::wait::comes_within;
 
 /// What a run may take when a test says nothing else. Long, because CI machines are slow; a run that takes it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -116,14 +116,20 @@ impl Sonde {
         let stderr = child.stderr.take().expect("stderr is piped");
         readers.spawn(log.clone().fill(stdout));
         readers.spawn(log.clone().fill(stderr));
-        wait_until(self.patience, async || {
-            let ended = readers.is_empty() || child.try_wait().is_ok_and(|status| status.is_some());
-            assert!(!ended, "`sonde` ended early:\n{}", log.text());
-            log.address().is_some()
+        let mut ended = false;
+        comes_within(self.patience, async || {
+            ended = child.try_wait().is_ok_and(|status| status.is_some());
+            ended || log.address().is_some()
         })
         .await;
+        if ended {
+            // What it said last may not have been read yet.
+            while readers.join_next().await.is_some() {}
+        }
+        let address = log.address().filter(|_| !ended);
+        assert!(address.is_some(), "`sonde` does not serve:\n{}", log.text());
         Running {
-            address: log.address().expect("the loop above waited for it"),
+            address: address.expect("asserted above"),
             child,
             pid: Pid::from_raw(pid.cast_signed()),
             log,

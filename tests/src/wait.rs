@@ -8,13 +8,24 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Looks at `condition` until it holds.
 ///
 /// Panics after `timeout`, so that a state that never comes fails its test instead of hanging it.
-pub async fn wait_until(timeout: Duration, mut condition: impl AsyncFnMut() -> bool) {
+pub async fn wait_until(timeout: Duration, condition: impl AsyncFnMut() -> bool) {
+    assert!(
+        comes_within(timeout, condition).await,
+        "the awaited state did not come within {timeout:?}"
+    );
+}
+
+/// As [`wait_until`], for who has more to say when the state does not come.
+pub(crate) async fn comes_within(
+    timeout: Duration,
+    mut condition: impl AsyncFnMut() -> bool,
+) -> bool {
     let begin = Instant::now();
     while !condition().await {
-        assert!(
-            begin.elapsed() < timeout,
-            "the awaited state did not come within {timeout:?}"
-        );
+        if begin.elapsed() > timeout {
+            return false;
+        }
         tokio::time::sleep(PAUSE).await;
     }
+    true
 }
