@@ -1,0 +1,309 @@
+use sonde_core::{
+    CertificateDetail, DnsDetail, DnsRecord, DnsSpec, DnsTransport, ExecDetail, ExecSpec,
+    HttpDetail, IcmpDetail, IcmpSpec, Phase, TlsDetail,
+};
+use tokio::time::Instant;
+
+use super::*;
+
+fn now() -> Timestamp {
+    Timestamp::from_micros(1_763_640_000_000_000)
+}
+
+fn nothing() -> Observation {
+    Observation::until(Instant::now())
+}
+
+/// 503 with a JSON body, in 2.3 s.
+fn answer() -> Observation {
+    let mut seen = nothing();
+    seen.http = Some(HttpDetail {
+        status: 503,
+        version: "1.1".to_owned(),
+        bytes: 20,
+        redirects: Vec::new(),
+    });
+    seen.headers
+        .append("content-type", "application/json".parse().unwrap());
+    seen.headers.append("via", "a".parse().unwrap());
+    seen.headers.append("via", "b".parse().unwrap());
+    seen.body = Some(r#"{"database":"up","n":5}"#.into());
+    seen.size = Some(23);
+    seen.phases.add(Phase::Wait, 300_000);
+    seen.tls = Some(TlsDetail {
+        version: Some("1.3".to_owned()),
+        cipher: None,
+        alpn: None,
+        certificates: vec![CertificateDetail {
+            subject: "CN=shop.example".to_owned(),
+            issuer: "CN=Example CA".to_owned(),
+            san: vec!["shop.example".to_owned(), "www.shop.example".to_owned()],
+            not_before: Timestamp::UNIX_EPOCH,
+            not_after: now() + Duration::from_hours(24 * 14 + 5),
+            sha256: String::new(),
+        }],
+    });
+    seen
+}
+
+fn parse(assertions: &[&str]) -> Vec<Assertion> {
+    assertions
+        .iter()
+        .map(|text| text.parse().expect(text))
+        .collect()
+}
+
+fn judged(spec: Option<Spec>, seen: &Observation, expect: &[&str], degraded: &[&str]) -> Verdict {
+    let mut monitor = Monitor::sample();
+    monitor.spec = spec.unwrap_or(monitor.spec);
+    monitor.expect = parse(expect);
+    monitor.degraded = parse(degraded);
+    judge(&monitor, seen, Ok(()), Duration::from_millis(2300), now())
+}
+
+#[track_caller]
+fn check(seen: &Observation, assertion: &str, message: Option<&str>) {
+    let verdict = judged(None, seen, &["status > 0", assertion], &[]);
+    assert_eq!(verdict.message.as_deref(), message, "{assertion}");
+}
+
+#[test]
+fn every_source_is_found_in_what_was_seen() {
+    for assertion in [
+        "status == 503",
+        "header Content-Type contains json",
+        "header via contains b",
+        "header x-none is empty",
+        "body matches up",
+        "json $.n >= 5",
+        "json $.none is empty",
+        "latency == 2300ms",
+        "phase.wait == 300ms",
+        "phase.tls is empty",
+        "size == 23B",
+        "redirects == 0",
+        "http.version == 1.1",
+        "tls.days_left == 14",
+        "tls.version >= 1.3",
+        "tls.issuer contains Example",
+        "tls.san contains www.shop.example",
+    ] {
+        check(&answer(), assertion, None);
+    }
+}
+
+#[test]
+fn a_failure_says_what_was_seen_and_expected() {
+    check(
+        &answer(),
+        "latency < 2s",
+        Some("latency was 2s 300ms, expected < 2s"),
+    );
+    check(
+        &answer(),
+        "json $.database == \"down\"",
+        Some("json $.database was \"up\", expected == \"down\""),
+    );
+    check(
+        &answer(),
+        "phase.tls < 1s",
+        Some("phase.tls was nothing, expected < 1s"),
+    );
+}
+
+#[test]
+fn what_is_not_json_fails_even_negative_assertions() {
+    let mut seen = answer();
+    seen.body = Some("<html>".into());
+    seen.size = Some(6);
+    let verdict = judged(None, &seen, &["status > 0", "json $.a != 5"], &[]);
+    assert_eq!(verdict.reason, Some(Reason::AssertionJson));
+    let message = verdict.message.unwrap();
+    assert!(message.starts_with("the body is not JSON ("), "{message}");
+}
+
+#[test]
+fn all_failures_are_listed_and_the_first_gives_the_reason() {
+    let expect = ["body contains x", "latency < 2s", "header via contains b"];
+    let verdict = judged(None, &answer(), &expect, &["latency < 1s"]);
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert_eq!(verdict.reason, Some(Reason::HttpStatus));
+    assert_eq!(
+        verdict.message.unwrap(),
+        "got 503, expected 2xx (and 2 more)"
+    );
+    let listed: Vec<_> = verdict.failed.iter().map(|one| &one.assertion).collect();
+    assert_eq!(
+        listed,
+        ["status in 200..299", "body contains \"x\"", "latency < 2s"]
+    );
+}
+
+#[test]
+fn slow_but_right_is_degraded() {
+    let degraded = ["latency < 1s", "phase.wait < 1s"];
+    let verdict = judged(None, &answer(), &["status == 503"], &degraded);
+    assert_eq!(verdict.outcome, Outcome::Degraded);
+    assert_eq!(verdict.reason, Some(Reason::AssertionLatency));
+    assert_eq!(verdict.failed.len(), 1);
+    let verdict = judged(None, &answer(), &["status == 503"], &["latency < 3s"]);
+    assert_eq!(verdict.outcome, Outcome::Ok);
+    assert_eq!((verdict.reason, verdict.message), (None, None));
+}
+
+fn dns(rcode: &str, types: &[&str]) -> (Option<Spec>, Observation) {
+    let spec = DnsSpec {
+        name: "shop.example".to_owned(),
+        record_type: "A".to_owned(),
+        class: sonde_core::DnsClass::In,
+        server: None,
+        transport: DnsTransport::Udp,
+        recursion: true,
+        tls: sonde_core::TlsOptions::default(),
+        network: sonde_core::NetworkOptions::default(),
+    };
+    let mut seen = nothing();
+    let record = |(n, kind): (usize, &&str)| DnsRecord {
+        name: "shop.example.".to_owned(),
+        record_type: (*kind).to_owned(),
+        ttl: 60 + u32::try_from(n).unwrap(),
+        data: format!("192.0.2.{n}"),
+    };
+    seen.dns = Some(DnsDetail {
+        rcode: rcode.to_owned(),
+        transport: "udp".to_owned(),
+        server: "192.0.2.53:53".to_owned(),
+        authoritative: false,
+        answer: types.iter().enumerate().map(record).collect(),
+        authority: Vec::new(),
+        additional: Vec::new(),
+    });
+    (Some(Spec::Dns(Box::new(spec))), seen)
+}
+
+#[track_caller]
+fn check_dns(rcode: &str, types: &[&str], expect: &[&str], reason: Option<Reason>) {
+    let (spec, seen) = dns(rcode, types);
+    assert_eq!(judged(spec, &seen, expect, &[]).reason, reason);
+}
+
+#[test]
+fn dns_needs_an_answer_of_the_type_asked_for_unless_something_else_is_asserted() {
+    check_dns("NOERROR", &["CNAME", "A"], &[], None);
+    check_dns("NOERROR", &["CNAME"], &[], Some(Reason::DnsNoAddress));
+    check_dns("NOERROR", &[], &["dns.count == 0"], None);
+    check_dns("NOERROR", &[], &["dns.answer is empty"], None);
+    check_dns(
+        "NOERROR",
+        &[],
+        &["dns.rcode == NOERROR"],
+        Some(Reason::DnsNoAddress),
+    );
+    check_dns("NXDOMAIN", &[], &[], Some(Reason::DnsNxdomain));
+    check_dns(
+        "SERVFAIL",
+        &[],
+        &["dns.count == 0"],
+        Some(Reason::DnsServfail),
+    );
+    check_dns("REFUSED", &[], &[], Some(Reason::DnsRefused));
+    check_dns("NOTIMP", &[], &[], Some(Reason::DnsRcode));
+    check_dns("NXDOMAIN", &[], &["dns.rcode == NXDOMAIN"], None);
+}
+
+#[test]
+fn dns_sources_see_the_answer_section() {
+    let expect = [
+        "dns.count == 2",
+        "dns.ttl == 1m",
+        "dns.answer contains 192.0.2.0",
+        "dns.answer not contains 192.0.2.9",
+    ];
+    check_dns("NOERROR", &["CNAME", "A", "A"], &expect, None);
+}
+
+#[test]
+fn icmp_fails_when_nothing_comes_back_unless_loss_is_asserted() {
+    let spec = || {
+        Some(Spec::Icmp(IcmpSpec {
+            host: "192.0.2.1".to_owned(),
+            packets: 3,
+            payload_size: 56,
+            ttl: None,
+            network: sonde_core::NetworkOptions::default(),
+        }))
+    };
+    let mut seen = nothing();
+    seen.icmp = Some(IcmpDetail {
+        sent: 3,
+        received: 0,
+        min_us: None,
+        avg_us: None,
+        max_us: None,
+    });
+    let verdict = judged(spec(), &seen, &[], &[]);
+    assert_eq!(verdict.reason, Some(Reason::IcmpTimeout));
+    assert_eq!(
+        verdict.message.unwrap(),
+        "none of 3 echo requests to 192.0.2.1 was answered"
+    );
+    assert_eq!(
+        judged(spec(), &seen, &["icmp.loss == 100%"], &[]).reason,
+        None
+    );
+    seen.icmp.as_mut().unwrap().received = 2;
+    assert_eq!(judged(spec(), &seen, &[], &[]).reason, None);
+    let verdict = judged(spec(), &seen, &["icmp.loss < 20%"], &[]);
+    assert_eq!(verdict.reason, Some(Reason::AssertionIcmp));
+    assert_eq!(
+        verdict.message.unwrap(),
+        "icmp.loss was 33.3%, expected < 20%"
+    );
+}
+
+#[test]
+fn a_command_must_exit_with_zero_unless_its_code_is_asserted() {
+    let spec = |warn_only| {
+        Some(Spec::Exec(ExecSpec {
+            command: "backup".to_owned(),
+            arguments: Vec::new(),
+            environment: std::collections::BTreeMap::default(),
+            warn_only,
+        }))
+    };
+    let mut seen = nothing();
+    seen.exec = Some(ExecDetail {
+        code: Some(3),
+        output: "late".to_owned(),
+    });
+    let verdict = judged(spec(false), &seen, &[], &[]);
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert_eq!(verdict.message.unwrap(), "backup exited with code 3");
+    let verdict = judged(spec(true), &seen, &[], &[]);
+    assert_eq!(verdict.outcome, Outcome::Degraded);
+    assert_eq!(verdict.reason, Some(Reason::ExecFailed));
+    let expect = ["exec.code == 3", "exec.output == late"];
+    assert_eq!(judged(spec(false), &seen, &expect, &[]).reason, None);
+}
+
+#[test]
+fn a_probe_that_failed_is_not_asserted_on() {
+    let mut failure = Failure::new(Reason::ConnectRefused, "nothing listens there");
+    failure.suspect = true;
+    let mut monitor = Monitor::sample();
+    monitor.expect = parse(&["latency < 1s"]);
+    let total = Duration::from_secs(5);
+    let verdict = judge(&monitor, &nothing(), Err(failure), total, now());
+    assert_eq!(verdict.outcome, Outcome::Failed);
+    assert_eq!(verdict.reason, Some(Reason::ConnectRefused));
+    assert_eq!(verdict.message.as_deref(), Some("nothing listens there"));
+    assert!(verdict.suspect && verdict.failed.is_empty());
+    let cut_off = Err(crate::observe::timed_out(Phase::Wait));
+    let message = judge(&monitor, &nothing(), cut_off, total, now())
+        .message
+        .unwrap();
+    assert_eq!(message, "http://shop.example/health: no first byte in time");
+    let failure = Failure::new(Reason::Unsupported, "no right");
+    let verdict = judge(&monitor, &nothing(), Err(failure), total, now());
+    assert_eq!(verdict.outcome, Outcome::Missed);
+}
