@@ -1,1 +1,28 @@
-//! sonde-api
+//! REST over what `sonde-service` knows: the only crate that turns it into status codes and JSON.
+
+mod check;
+mod monitors;
+mod problem;
+mod results;
+
+use axum::Router;
+use axum::routing::get;
+use sonde_service::Service;
+
+/// `/v1/…`.
+pub fn router(service: Service) -> Router {
+    Router::new()
+        .route("/v1/monitors", get(monitors::list))
+        .route("/v1/monitors/{id}", get(monitors::show))
+        .route("/v1/monitors/{id}/results", get(results::list))
+        .route("/v1/monitors/{id}/summary", get(results::summary))
+        .route("/v1/{*rest}", get(problem::not_found))
+        .with_state(service)
+}
+
+/// `/check`: every monitor now.
+pub fn check_router(service: Service) -> Router {
+    Router::new()
+        .route("/check", get(check::run_all).post(check::run_all))
+        .with_state(service)
+}

@@ -1,4 +1,4 @@
-//! When the process is asked to stop.
+//! When the process is asked to stop, and what a second request means.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,4 +15,17 @@ pub(crate) async fn stop_requested() -> anyhow::Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+/// Finishes `soft` unless a second signal asks to stop at once.
+pub(crate) async fn or_second_signal(
+    soft: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        done = soft => done,
+        asked = stop_requested() => {
+            asked?;
+            anyhow::bail!("stopped at once by a second signal: what was in flight runs again at the next start")
+        }
+    }
 }

@@ -40,6 +40,13 @@ impl Monitor {
     pub fn target(&self) -> String {
         self.spec.target()
     }
+
+    /// How long an execution may take that no schedule bounds: all attempts at their timeout, and the waits between.
+    pub fn longest_execution(&self) -> Duration {
+        self.timeout
+            .saturating_mul(self.retry.retries.saturating_add(1))
+            + self.retry.longest_wait()
+    }
 }
 
 /// When outcomes become an incident.

@@ -1,1 +1,58 @@
-//! sonde-web
+//! Pages: one view of one machine's monitors. Server-rendered, no script needed, no third-party requests.
+
+mod overview;
+mod sparkline;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use sonde_service::Service;
+
+/// `/` and what it needs.
+pub fn router(service: Service) -> Router {
+    Router::new()
+        .route("/", get(overview::page))
+        .route("/static/sonde.css", get(stylesheet))
+        .with_state(service)
+}
+
+/// Changes with the style sheet, so that caches do not keep an old one.
+const STYLE: &str = include_str!("../static/sonde.css");
+
+async fn stylesheet() -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css"),
+        (header::CACHE_CONTROL, "max-age=60"),
+    ];
+    (headers, STYLE).into_response()
+}
+
+/// What keeps a page from doing anything that we did not write.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+
+#[derive(Debug, thiserror::Error)]
+enum PageError {
+    #[error("the page could not be rendered")]
+    Render(#[from] askama::Error),
+    #[error("the page's data could not be read")]
+    Service(#[from] sonde_service::ServiceError),
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let error: &dyn std::error::Error = &self;
+        tracing::error!(error, "page failed");
+        let text = "<!doctype html><title>Sonde</title><p>This page cannot be shown right now.";
+        (StatusCode::INTERNAL_SERVER_ERROR, Html(text)).into_response()
+    }
+}
+
+fn html(page: &impl askama::Template) -> Result<Response, PageError> {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Html(page.render()?)).into_response())
+}

@@ -1,12 +1,243 @@
-//! Not built yet.
+//! `sonde up`: every role in one process, on one machine, with nothing to install.
 
+mod example;
+mod options;
+mod reload;
+mod roles;
+mod serve;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
+use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
+use sonde_ingester::{Ingester, IngesterMetrics};
+use sonde_queue::memory::MemoryQueue;
+use sonde_queue::{Queue, Topology};
+use sonde_results::libsql::LibsqlResults;
+use sonde_service::Service;
+use sonde_store::ConfigStore;
+use sonde_store::libsql::LibsqlStore;
+use tokio::sync::{broadcast, watch};
+
+use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
+use crate::lifecycle;
 
-/// To come
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {}
+pub(crate) use options::Options;
 
-#[expect(clippy::unused_async, reason = "the signature of what comes here")]
-pub(crate) async fn run(_options: Options) -> Result<Exit, Error> {
-    Err(Error::usage("this command is not built yet"))
+/// Partitions of the results: one process reads them all, so one is enough.
+const PARTITIONS: u16 = 1;
+/// Batches that a listener of stored results may be behind.
+const STORED_BACKLOG: usize = 256;
+
+/// What the roles of this process share.
+struct Machine {
+    queue: Arc<MemoryQueue>,
+    results: Arc<LibsqlResults>,
+    store: Arc<LibsqlStore>,
+    clock: Arc<dyn Clock>,
+    settings: QueueSettings,
+    stored: broadcast::Sender<Arc<[sonde_core::CheckResult]>>,
+    /// Held for as long as the process lives: two processes on one directory would account twice.
+    _data: DataDirectory,
+}
+
+pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
+    options.refuse_public_addresses()?;
+    let settings = options.queue_settings()?;
+    let (source, example) = example::source(&options).await?;
+    let monitors = source.load(&settings)?;
+    let listeners = serve::Listeners::bind(&options).await?;
+    let machine = Machine::open(&options, settings).await?;
+    let service = machine.service();
+
+    let mut registry = serve::registry();
+    let (publish, configured) = watch::channel(Arc::clone(&monitors));
+    let mut roles = roles::Roles::default();
+    let checker_metrics = machine
+        .start(&options, &mut roles, &mut registry, configured, &monitors)
+        .await?;
+    let addresses = listeners.addresses()?;
+    roles.serve(listeners, &service, registry);
+    let reload = reload::Reload {
+        source,
+        settings: machine.settings.clone(),
+        store: Arc::clone(&machine.store),
+        service: service.clone(),
+        publish,
+        metrics: checker_metrics,
+    };
+    roles.background("reload", |stop| reload.run(stop));
+    roles.background("first checks", |stop| async move {
+        stop.run_until_cancelled(first_checks(&service))
+            .await
+            .unwrap_or(Ok(()))?;
+        // Its work is done, but a task that ends stops the process.
+        stop.cancelled().await;
+        Ok(())
+    });
+    roles.background("retention", |stop| {
+        retention(
+            Arc::clone(&machine.results),
+            Arc::clone(&machine.clock),
+            options.retention,
+            stop,
+        )
+    });
+    greet(&addresses, &monitors, example.is_some());
+
+    let stop = lifecycle::stop_requested();
+    let ended = roles.until(stop).await;
+    let drained = lifecycle::or_second_signal(roles.drain(&machine.queue, options.grace)).await;
+    if let Some(example) = example {
+        example.stop().await;
+    }
+    ended.and(drained)?;
+    Ok(Exit::Ok)
+}
+
+impl Machine {
+    async fn open(options: &Options, settings: QueueSettings) -> anyhow::Result<Self> {
+        let data = DataDirectory::lock(&options.data)?;
+        let results = LibsqlResults::open(&data.results())
+            .await
+            .context("cannot open results")?;
+        let store = LibsqlStore::open(&data.configuration()).await;
+        let store = store.context("cannot open the configuration store")?;
+        let queue = Arc::new(MemoryQueue::new());
+        let topology = Topology::new(&settings, &[options.region.clone()], PARTITIONS);
+        queue
+            .declare(&topology)
+            .await
+            .context("cannot declare the queues")?;
+        Ok(Self {
+            queue,
+            results: Arc::new(results),
+            store: Arc::new(store),
+            clock: Arc::new(SystemClock),
+            settings,
+            stored: broadcast::Sender::new(STORED_BACKLOG),
+            _data: data,
+        })
+    }
+
+    fn service(&self) -> Service {
+        Service {
+            workspace: WorkspaceId::local(),
+            store: Arc::clone(&self.store) as Arc<dyn ConfigStore>,
+            results: Arc::clone(&self.results) as _,
+            queue: Arc::clone(&self.queue) as _,
+            stored: self.stored.clone(),
+            clock: Arc::clone(&self.clock),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// Takes over from the process before, then starts dispatcher, checker and ingester.
+    async fn start(
+        &self,
+        options: &Options,
+        roles: &mut roles::Roles,
+        registry: &mut prometheus_client::registry::Registry,
+        configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
+        monitors: &[Arc<Monitor>],
+    ) -> anyhow::Result<sonde_checker::CheckerMetrics> {
+        let workspace = WorkspaceId::local();
+        let previous = self
+            .store
+            .monitors(&workspace)
+            .await
+            .context("cannot read monitors")?;
+        let previous: Vec<_> = previous.monitors.into_iter().map(Arc::new).collect();
+        let dispatcher = Dispatcher {
+            queue: Arc::clone(&self.queue) as _,
+            journal: Arc::new(FileJournal(Arc::clone(&self.results))),
+            clock: Arc::clone(&self.clock),
+            settings: self.settings.clone(),
+            partitions: PARTITIONS,
+            metrics: DispatcherMetrics::register(registry),
+        };
+        let schedule = dispatcher
+            .resume(&previous, monitors)
+            .await
+            .context("cannot resume")?;
+        let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
+        let saved = self.store.replace_monitors(&workspace, &plain).await;
+        saved.context("cannot save the configuration")?;
+
+        let metrics = sonde_checker::CheckerMetrics::register(registry);
+        let checker = sonde_checker::Checker {
+            queue: Arc::clone(&self.queue) as _,
+            prober: options.prober()?,
+            clock: Arc::clone(&self.clock),
+            region: options.region.clone(),
+            frequencies: self.settings.frequencies.clone(),
+            partitions: PARTITIONS,
+            metrics: metrics.clone(),
+        };
+        let ingester = Ingester {
+            queue: Arc::clone(&self.queue) as _,
+            results: Arc::clone(&self.results) as _,
+            partitions: PARTITIONS,
+            stored: self.stored.clone(),
+            metrics: IngesterMetrics::register(registry),
+        };
+        roles.start(dispatcher, schedule, configured, checker, ingester);
+        Ok(metrics)
+    }
+}
+
+/// A monitor that was never checked is checked at once: its first slot may be an interval away.
+async fn first_checks(service: &Service) -> anyhow::Result<()> {
+    let views = service.overview().await?;
+    let unseen = views
+        .into_iter()
+        .filter(|view| view.latest.is_empty() && !view.monitor.paused);
+    let unseen: Vec<_> = unseen.map(|view| view.monitor).collect();
+    if !unseen.is_empty() {
+        service.run_now(&unseen).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what is older than the retention, once an hour.
+async fn retention(
+    results: Arc<LibsqlResults>,
+    clock: Arc<dyn Clock>,
+    keep: std::time::Duration,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
+    let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            _ = hourly.tick() => match results.prune(clock.now() - keep).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "deleted results older than the retention"),
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    tracing::error!(error, "cannot delete old results; trying again in an hour");
+                }
+            },
+        }
+    }
+}
+
+fn greet(addresses: &serve::Addresses, monitors: &[Arc<Monitor>], example: bool) {
+    let what = match (monitors.len(), example) {
+        (_, true) => "its own example service (write a sonde.yaml to watch yours)".to_owned(),
+        (1, false) => "1 monitor".to_owned(),
+        (count, false) => format!("{count} monitors"),
+    };
+    let at = addresses.main;
+    anstream::eprintln!("Sonde is watching {what}.");
+    anstream::eprintln!("  page     http://{at}/");
+    anstream::eprintln!("  JSON     http://{at}/v1/monitors");
+    anstream::eprintln!(
+        "  metrics  http://{at}/metrics   (also http://{}/metrics)",
+        addresses.checker
+    );
+    anstream::eprintln!("  now      curl -X POST http://{at}/check");
 }

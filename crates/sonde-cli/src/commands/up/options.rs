@@ -1,0 +1,123 @@
+//! What `sonde up` can be told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sonde_core::{QueueSettings, Region, parse_duration};
+use sonde_probe::{Egress, Prober, Settings};
+
+use crate::configuration;
+use crate::exit::Error;
+
+/// Watch monitors on this machine: everything in one process
+///
+/// Without -c and without a ./sonde.yaml it watches its own example service. SIGHUP, or a change of the file, reloads
+/// the configuration; a file with mistakes is reported and the running configuration stays. SIGTERM finishes what is
+/// in flight; a second one stops at once.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What to watch: a sonde.yaml or a checkup.json [default: ./sonde.yaml, else the example service]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where configuration and results are kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "SONDE_DATA",
+        default_value = "sonde-data"
+    )]
+    pub(crate) data: PathBuf,
+    /// Where page and API are served
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "SONDE_LISTEN",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// Where metrics, health and /check are served too
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "SONDE_CHECKER_LISTEN",
+        default_value = "127.0.0.1:9115"
+    )]
+    pub(crate) checker_listen: SocketAddr,
+    /// Serve without a login on addresses that others can reach
+    #[arg(long)]
+    public: bool,
+    /// The name of this place, in results
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SONDE_REGION",
+        default_value = "local"
+    )]
+    pub(crate) region: Region,
+    /// Seconds between checks of monitors that do not say, and for which `defaults` does not either
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "CHECK_INTERVAL",
+        default_value_t = 15
+    )]
+    check_interval: u64,
+    /// Let monitors run commands
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
+    /// A name server instead of the system's
+    #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
+    resolver: Option<SocketAddr>,
+    /// Frequencies and retries instead of the built-in ones
+    #[arg(long, value_name = "FILE", env = "SONDE_QUEUES")]
+    queues: Option<PathBuf>,
+    /// How long results are kept
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
+    pub(crate) retention: Duration,
+    /// How long a stop waits for checks in flight
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+}
+
+impl Options {
+    /// There is no login yet: what others can reach must be asked for.
+    pub(crate) fn refuse_public_addresses(&self) -> Result<(), Error> {
+        for (flag, address) in [
+            ("--listen", self.listen),
+            ("--checker-listen", self.checker_listen),
+        ] {
+            if !address.ip().is_loopback() && !self.public {
+                return Err(Error::usage(format!(
+                    "{flag} {address} can be reached from other machines, and there is no login: use a loopback \
+                     address, or add --public if that is what you want"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
+        configuration::queue_settings(self.queues.as_deref())
+    }
+
+    /// How `sonde.yaml` is read here.
+    pub(crate) fn parse_options(&self) -> sonde_config::Options {
+        sonde_config::Options {
+            check_interval: Some(Duration::from_secs(self.check_interval)),
+            allow_exec: self.allow_exec,
+            default_region: self.region.clone(),
+        }
+    }
+
+    pub(crate) fn prober(&self) -> anyhow::Result<Prober> {
+        let settings = Settings {
+            egress: Egress::open(),
+            resolver: self.resolver,
+            allow_exec: self.allow_exec,
+            checker_id: configuration::checker_id(&self.region),
+        };
+        Prober::new(settings).context("cannot start probing")
+    }
+}

@@ -1,0 +1,56 @@
+//! The data directory of one machine: which files are in it, and who may use it.
+
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// Where a directory's configuration and results are.
+#[derive(Debug)]
+pub(crate) struct DataDirectory {
+    path: PathBuf,
+    /// The lock goes with the process, however it ends.
+    _lock: File,
+}
+
+impl DataDirectory {
+    /// Creates the directory, readable by its owner only, and takes it for this process.
+    pub(crate) fn lock(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("cannot create the data directory {shown}"))?;
+        let lock = File::create(path.join("lock"))
+            .with_context(|| format!("cannot write to the data directory {shown}"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self {
+                path: path.to_owned(),
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => {
+                bail!(
+                    "another sonde uses the data directory {shown}: give this one its own with --data"
+                )
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock the data directory {shown}"))
+            }
+        }
+    }
+
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.path.join("config.db")
+    }
+
+    pub(crate) fn results(&self) -> PathBuf {
+        results(&self.path)
+    }
+}
+
+/// The results of a directory that another process may be using.
+pub(crate) fn results(path: &Path) -> PathBuf {
+    path.join("results.db")
+}

@@ -1,0 +1,63 @@
+//! Dead letters: tasks that nobody executed become missed rows, so that nothing is lost silently.
+
+use sonde_core::{CheckResult, Reason};
+use sonde_queue::{Death, Delivery, QueueError, QueueName, TaskMessage};
+use tokio_util::sync::CancellationToken;
+
+use crate::store::acknowledge;
+use crate::{Ingester, IngesterError, PREFETCH};
+
+impl Ingester {
+    pub(crate) async fn bury(&self, shutdown: CancellationToken) -> Result<(), IngesterError> {
+        let failed = |source| IngesterError {
+            queue: QueueName::Dead,
+            source,
+        };
+        let mut consumer = self
+            .queue
+            .consume(&QueueName::Dead, PREFETCH)
+            .await
+            .map_err(failed)?;
+        loop {
+            let delivery = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                received = consumer.receive() => match received {
+                    Ok(delivery) => delivery,
+                    Err(QueueError::Closed) => return Ok(()),
+                    Err(source) => return Err(failed(source)),
+                },
+            };
+            let rows: Vec<_> = self.missed(&delivery).into_iter().collect();
+            if self.store_at_last(rows, &shutdown).await {
+                acknowledge(vec![delivery]).await;
+            }
+        }
+    }
+
+    fn missed(&self, delivery: &Delivery) -> Option<CheckResult> {
+        self.metrics.dead.inc();
+        let reason = match delivery.death {
+            Some(Death::Expired) => Reason::Expired,
+            Some(Death::DeliveryLimit) => Reason::Unprocessed,
+            Some(Death::Rejected) | None => Reason::Internal,
+        };
+        match TaskMessage::decode(&delivery.payload) {
+            Ok(check) => {
+                let (monitor, region) = (&check.monitor.id, &check.region);
+                tracing::warn!(monitor.id = %monitor, %region, %reason, "a check was not executed");
+                Some(CheckResult::missed(&check, reason))
+            }
+            Err(error) => {
+                self.metrics.unreadable.inc();
+                let error: &dyn std::error::Error = &error;
+                let head: String = String::from_utf8_lossy(&delivery.payload)
+                    .chars()
+                    .take(200)
+                    .collect();
+                tracing::error!(error, head, "a dead letter is unreadable and is set aside");
+                None
+            }
+        }
+    }
+}

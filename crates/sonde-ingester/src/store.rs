@@ -1,0 +1,119 @@
+//! From a partition's queue into the store, in batches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sonde_core::CheckResult;
+use sonde_queue::{Consumer, Delivery, QueueError, QueueName, ResultsMessage};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Ingester, IngesterError, PREFETCH};
+
+/// Rows in one insert, and how long they may wait for each other.
+const ROWS: usize = 5_000;
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+/// Between two tries of a store that fails; the queue keeps the rest meanwhile.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Ingester {
+    pub(crate) async fn store_partition(
+        &self,
+        name: QueueName,
+        shutdown: CancellationToken,
+    ) -> Result<(), IngesterError> {
+        let failed = |source| IngesterError {
+            queue: name.clone(),
+            source,
+        };
+        let mut consumer = self.queue.consume(&name, PREFETCH).await.map_err(failed)?;
+        loop {
+            let first = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                received = consumer.receive() => match received {
+                    Ok(delivery) => delivery,
+                    Err(QueueError::Closed) => return Ok(()),
+                    Err(source) => return Err(failed(source)),
+                },
+            };
+            let (rows, deliveries) = self.collect(first, &mut *consumer).await;
+            if self.store_at_last(rows, &shutdown).await {
+                acknowledge(deliveries).await;
+            }
+        }
+    }
+
+    async fn collect(
+        &self,
+        first: Delivery,
+        consumer: &mut dyn Consumer,
+    ) -> (Vec<CheckResult>, Vec<Delivery>) {
+        let mut rows = self.read(&first);
+        let mut deliveries = vec![first];
+        let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
+        while rows.len() < ROWS && deliveries.len() < usize::from(PREFETCH) {
+            // An error shows again at the next receive.
+            let Ok(Ok(delivery)) = tokio::time::timeout_at(deadline, consumer.receive()).await
+            else {
+                break;
+            };
+            rows.extend(self.read(&delivery));
+            deliveries.push(delivery);
+        }
+        (rows, deliveries)
+    }
+
+    /// What cannot be read is set aside alone: logged, counted, never a reason to lose the others.
+    fn read(&self, delivery: &Delivery) -> Vec<CheckResult> {
+        match ResultsMessage::decode(&delivery.payload) {
+            Ok(message) => {
+                for error in &message.unreadable {
+                    self.metrics.unreadable.inc();
+                    tracing::error!(error, "a result is unreadable and is set aside");
+                }
+                message.results
+            }
+            Err(error) => {
+                self.metrics.unreadable.inc();
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "a results message is unreadable and is set aside");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Tries until the store has them; gives up only at shutdown, and the queue delivers them again.
+    pub(crate) async fn store_at_last(
+        &self,
+        rows: Vec<CheckResult>,
+        shutdown: &CancellationToken,
+    ) -> bool {
+        let rows: Arc<[CheckResult]> = rows.into();
+        while let Err(error) = self.results.store(&rows).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "cannot store results; they wait in the queue");
+            self.metrics.failures.inc();
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return false,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+        self.metrics.rows.inc_by(rows.len() as u64);
+        // Nobody listening is fine.
+        let _ = self.stored.send(rows);
+        true
+    }
+}
+
+pub(crate) async fn acknowledge(deliveries: Vec<Delivery>) {
+    for delivery in deliveries {
+        if let Err(error) = delivery.ack().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                error,
+                "cannot acknowledge results; they will be merged again"
+            );
+        }
+    }
+}

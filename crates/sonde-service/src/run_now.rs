@@ -1,0 +1,90 @@
+//! Checks on demand: asked for through the same queue, answered by the same rows.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sonde_core::{Check, CheckKey, CheckResult, Monitor, RunId, Timestamp, Trigger};
+use sonde_queue::{Outgoing, Route, TaskMessage};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, timeout_at};
+
+use crate::{Result, Service};
+
+/// Beyond the checks' own deadlines: queueing, batching and storing.
+const GRACE: Duration = Duration::from_secs(5);
+
+impl Service {
+    /// Runs `monitors` now, once in each of their regions, and waits for what comes of it.
+    ///
+    /// Returns when all have answered, or with those that have by the last deadline. Dropping it stops the waiting,
+    /// not the checks.
+    pub async fn run_now(&self, monitors: &[Monitor]) -> Result<Vec<CheckResult>> {
+        let now = self.clock.now();
+        let checks: Vec<_> = monitors
+            .iter()
+            .flat_map(|monitor| self.on_demand(monitor, now))
+            .collect();
+        let mut stored = self.stored.subscribe();
+        let messages = checks.iter().map(|check| Outgoing {
+            route: Route::Now {
+                region: check.region.clone(),
+            },
+            payload: TaskMessage::encode(check),
+        });
+        self.queue.publish(messages.collect()).await?;
+
+        let longest = checks.iter().map(|check| check.deadline.since(now)).max();
+        let until = Instant::now() + longest.unwrap_or_default() + GRACE;
+        let mut waiting: HashSet<CheckKey> = checks.iter().map(Check::key).collect();
+        let mut results = Vec::new();
+        while !waiting.is_empty() {
+            match timeout_at(until, stored.recv()).await {
+                Ok(Ok(batch)) => {
+                    let ours = batch.iter().filter(|result| waiting.remove(&result.key()));
+                    results.extend(ours.cloned().collect::<Vec<_>>());
+                }
+                // Too slow a listener: the rows are in the store all the same.
+                Ok(Err(RecvError::Lagged(_))) => self.find(&mut waiting, &mut results).await?,
+                Ok(Err(RecvError::Closed)) | Err(_) => break,
+            }
+        }
+        Ok(results)
+    }
+
+    async fn find(
+        &self,
+        waiting: &mut HashSet<CheckKey>,
+        results: &mut Vec<CheckResult>,
+    ) -> Result<()> {
+        for key in waiting.clone() {
+            if let Some(result) = self.results.find(&key).await? {
+                waiting.remove(&key);
+                results.push(result);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_demand(&self, monitor: &Monitor, now: Timestamp) -> impl Iterator<Item = Check> {
+        let frequency = self.settings.class_of(monitor.interval).name.clone();
+        let run_id = RunId::random();
+        let monitor = Arc::new(monitor.clone());
+        let deadline = now + monitor.longest_execution();
+        monitor
+            .regions
+            .clone()
+            .into_iter()
+            .map(move |region| Check {
+                monitor: Arc::clone(&monitor),
+                region,
+                slot: now,
+                run_id,
+                trigger: Trigger::OnDemand,
+                frequency: frequency.clone(),
+                deadline,
+                dispatched_at: now,
+                in_maintenance: false,
+            })
+    }
+}
