@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use hickory_proto::op::{Edns, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use sonde_core::{DnsClass, DnsDetail, DnsRecord, DnsSpec, DnsTransport, Reason};
+use sonde_core::{DnsClass, DnsDetail, DnsRecord, DnsSpec, Reason};
 
 use crate::observe::Failure;
 
@@ -128,12 +128,7 @@ fn name(text: &str, kind: RecordType) -> Option<Name> {
     Some(name)
 }
 
-pub(super) fn detail(message: &Message, transport: DnsTransport, server: String) -> DnsDetail {
-    let transport = match transport {
-        DnsTransport::Udp => "udp",
-        DnsTransport::Tcp => "tcp",
-        DnsTransport::Tls => "tls",
-    };
+pub(super) fn detail(message: &Message, transport: &str, server: String) -> DnsDetail {
     DnsDetail {
         rcode: rcode(message.metadata.response_code),
         transport: transport.to_owned(),

@@ -33,19 +33,13 @@ pub(crate) async fn probe(
         whole = over_udp(&question, SocketAddr::new(address, port), seen).await?;
         addresses.truncate(1);
     }
-    let (answer, transport) = match (whole, spec.transport) {
-        (Some(answer), transport) => (answer, transport),
-        (None, transport) => {
-            let peer = (host.as_str(), addresses.as_slice(), port);
-            let answer = over_stream(environment, spec, &question, peer, seen).await?;
-            let encrypted = transport == DnsTransport::Tls;
-            let over = if encrypted {
-                transport
-            } else {
-                DnsTransport::Tcp
-            };
-            (answer, over)
-        }
+    let (answer, transport) = if let Some(answer) = whole {
+        (answer, "udp")
+    } else {
+        let peer = (host.as_str(), addresses.as_slice(), port);
+        let answer = over_stream(environment, spec, &question, peer, seen).await?;
+        let encrypted = spec.transport == DnsTransport::Tls;
+        (answer, if encrypted { "tls" } else { "tcp" })
     };
     let server = seen.remote_address.clone().unwrap_or(host);
     seen.dns = Some(message::detail(&answer, transport, server));

@@ -1,10 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use hickory_proto::rr::rdata::{A, MX, TXT};
 use hickory_proto::rr::{Name, RData, Record};
 use sonde_core::{DnsClass, NetworkOptions, TlsOptions};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::{Egress, Settings};
@@ -57,8 +58,11 @@ async fn serve(udp: UdpSocket, tcp: TcpListener, answer: Answer) {
     tokio::join!(over_udp, over_tcp);
 }
 
-async fn serve_stream(mut stream: TcpStream, answer: Answer) {
-    let size = stream.read_u16().await.unwrap();
+async fn serve_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answer) {
+    // A client that refuses the certificate asks nothing.
+    let Ok(size) = stream.read_u16().await else {
+        return;
+    };
     let mut buffer = vec![0; size.into()];
     stream.read_exact(&mut buffer).await.unwrap();
     let question = Message::from_vec(&buffer).unwrap();
@@ -144,6 +148,47 @@ async fn tcp_has_a_connect_phase() {
     assert_eq!(seen.dns.unwrap().transport, "tcp");
     let phases: Vec<_> = seen.phases.iter().map(|(phase, _)| phase).collect();
     assert_eq!(phases, [Phase::Connect, Phase::Wait]);
+}
+
+/// Accepts one TLS connection, with a certificate that nobody knows.
+async fn serve_tls(tcp: TcpListener) {
+    let names = vec!["dns.example".to_owned()];
+    let own = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key.into())
+        .unwrap();
+    let (stream, _) = tcp.accept().await.unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    if let Ok(mut stream) = acceptor.accept(stream).await {
+        serve_stream(&mut stream, good).await;
+    }
+}
+
+#[tokio::test]
+async fn tls_is_verified_and_has_its_own_phase() {
+    for skip_verify in [true, false] {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut spec = spec("A", DnsTransport::Tls);
+        spec.server = Some(tcp.local_addr().unwrap().to_string());
+        spec.tls.skip_verify = skip_verify;
+        let mut seen = Observation::until(Instant::now() + LONG);
+        let environment = environment();
+        let asking = probe(&environment, &spec, &mut seen);
+        let (done, ()) = tokio::join!(asking, serve_tls(tcp));
+        if skip_verify {
+            assert_eq!(done, Ok(()));
+            assert_eq!(seen.dns.unwrap().transport, "tls");
+            let phases: Vec<_> = seen.phases.iter().map(|(phase, _)| phase).collect();
+            assert_eq!(phases, [Phase::Connect, Phase::Tls, Phase::Wait]);
+        } else {
+            assert_eq!(done.unwrap_err().reason, Reason::TlsUnknownIssuer);
+        }
+    }
 }
 
 #[tokio::test]

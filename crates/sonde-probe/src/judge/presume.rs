@@ -38,15 +38,12 @@ fn presumed(reason: Reason, message: String, assertion: &str, seen: &str) -> Bro
 
 fn status(look: &Look<'_>) -> Option<Broken> {
     let status = look.seen.http.as_ref()?.status;
-    let message = || format!("got {status}, expected 2xx");
-    (!(200..300).contains(&status)).then(|| {
-        presumed(
-            Reason::HttpStatus,
-            message(),
-            "status in 200..299",
-            &status.to_string(),
-        )
-    })
+    if (200..300).contains(&status) {
+        return None;
+    }
+    let message = format!("got {status}, expected 2xx");
+    let (assertion, seen) = ("status in 200..299", status.to_string());
+    Some(presumed(Reason::HttpStatus, message, assertion, &seen))
 }
 
 fn rcode(spec: &DnsSpec, look: &Look<'_>) -> Option<Broken> {

@@ -153,6 +153,39 @@ async fn what_cannot_run_here_is_missed_and_says_why() {
 }
 
 #[tokio::test]
+async fn an_executed_check_tells_all_that_happened() {
+    let closed = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    let mut check = Check::sample(Timestamp::from_micros(0));
+    *Arc::make_mut(&mut check.monitor) = Monitor {
+        spec: Spec::Dns(Box::new(sonde_core::DnsSpec {
+            name: "shop.example".to_owned(),
+            record_type: "A".to_owned(),
+            class: sonde_core::DnsClass::In,
+            server: Some(server.clone()),
+            transport: sonde_core::DnsTransport::Udp,
+            recursion: true,
+            tls: sonde_core::TlsOptions::default(),
+            network: sonde_core::NetworkOptions::default(),
+        })),
+        ..monitor(1)
+    };
+    Arc::make_mut(&mut check.monitor).retry.initial = 10 * MS;
+    let clock = ManualClock::at(check.slot + 3 * MS);
+    let result = prober().run(&check, &clock).await;
+    assert_eq!(result.outcome, Outcome::Failed);
+    assert_eq!(result.reason, Some(Reason::ConnectRefused));
+    assert_eq!(result.started_at, Some(clock.now()));
+    assert_eq!(result.attempts.len(), 2);
+    assert_eq!(result.total_us, Some(result.attempts[1].total_us));
+    assert!(result.phases_us.wait.is_some() && result.phases_us.connect.is_none());
+    assert_eq!(result.remote_address.as_ref(), Some(&server));
+    assert_eq!(result.evidence.unwrap().addresses, ["127.0.0.1"]);
+    assert!(result.message.unwrap().contains(&server));
+}
+
+#[tokio::test]
 async fn a_panic_is_contained_and_says_nothing_about_the_target() {
     let probing = async { panic!("index {} out of range", 7) };
     let failure = contain(probing, &monitor(0)).await.unwrap_err();
