@@ -1,7 +1,12 @@
 //! Questions and answers of the results store.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::Serialize;
-use sonde_core::{CheckResult, MonitorId, Outcome, Region, Timestamp, WorkspaceId};
+use sonde_core::{CheckResult, MonitorId, Outcome, Region, RunId, Timestamp, WorkspaceId};
+
+use crate::ResultsError;
 
 /// Slots in `[from, to)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +33,36 @@ pub struct ResultQuery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
     pub(crate) slot: Timestamp,
-    pub(crate) region: String,
-    pub(crate) run_id: u64,
+    pub(crate) region: Region,
+    pub(crate) run_id: RunId,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            slot,
+            region,
+            run_id,
+        } = self;
+        write!(f, "{}.{region}.{run_id}", slot.as_micros())
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = ResultsError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (slot, rest) = text.split_once('.')?;
+            let (region, run_id) = rest.split_once('.')?;
+            Some(Self {
+                slot: Timestamp::from_micros(slot.parse().ok()?),
+                region: Region::new(region).ok()?,
+                run_id: RunId::from_u64(run_id.parse().ok()?),
+            })
+        };
+        parse().ok_or_else(|| ResultsError::InvalidCursor(text.to_owned()))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -66,4 +99,24 @@ pub struct Bucket {
     pub missed: u64,
     /// Mean latency of executed, not failed checks.
     pub mean_us: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_from_its_text_and_nothing_else_does() {
+        let cursor = Cursor {
+            slot: Timestamp::from_micros(-5),
+            region: Region::local(),
+            run_id: RunId::from_u64(7),
+        };
+        assert_eq!(cursor.to_string(), "-5.local.7");
+        assert_eq!("-5.local.7".parse::<Cursor>().unwrap(), cursor);
+        for text in ["", "5", "5.local", "5.local.", "5.No Region.7", "x.local.7"] {
+            let error = text.parse::<Cursor>().unwrap_err();
+            assert!(matches!(error, ResultsError::InvalidCursor(seen) if seen == text));
+        }
+    }
 }

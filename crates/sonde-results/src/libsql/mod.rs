@@ -1,0 +1,229 @@
+//! The libSQL backend: one local file with one writer, and a snapshot of its own for every question.
+//!
+//! libSQL works on the thread that calls it, so everything happens on blocking threads: a slow disk never delays a probe.
+
+mod journal;
+mod read;
+mod schema;
+mod write;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libsql::{Builder, Connection, Database, Value};
+use sonde_core::{
+    Balance, CheckKey, CheckResult, DispatchGap, MonitorId, RunId, Timestamp, WorkspaceId,
+};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::{Bucket, Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
+use writer::Writer;
+
+pub use journal::{Dispatch, Recovered};
+
+/// How long one process waits for another's lock on the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Rows that are deleted in one transaction, so that writers never wait long.
+const PRUNE_CHUNK: u32 = 2_000;
+
+/// Results, ledger and journal of one machine in one file.
+pub struct LibsqlResults {
+    database: Arc<Database>,
+    writer: Arc<Mutex<Writer>>,
+}
+
+impl LibsqlResults {
+    /// Opens or creates the file, readable by its owner alone, and migrates it.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        let (database, writer) = blocking(async move || {
+            create_private(&path).map_err(unavailable)?;
+            let database = Builder::new_local(&path).build().await?;
+            let connection = connect(&database)?;
+            connection
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+                .await?;
+            schema::migrate(&connection).await?;
+            Ok((database, Writer::new(connection)))
+        })
+        .await?;
+        Ok(Self {
+            database: Arc::new(database),
+            writer: Arc::new(Mutex::new(writer)),
+        })
+    }
+
+    /// Deletes what is older than the minute of `before`, in chunks; returns how many results that were.
+    pub async fn prune(&self, before: Timestamp) -> Result<u64> {
+        let before = before.floor(Duration::from_mins(1));
+        let mut deleted = 0;
+        loop {
+            let chunk = self
+                .write(async move |writer| write::prune(writer, before, PRUNE_CHUNK).await)
+                .await?;
+            deleted += chunk.deleted;
+            if chunk.last {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let database = self.database.clone();
+        blocking(async move || {
+            let connection = connect(&database)?;
+            // One snapshot for all statements of the question; it ends with the connection.
+            connection.execute("BEGIN", ()).await?;
+            question(&connection).await
+        })
+        .await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl AsyncFnOnce(&mut Writer) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut writer = self.writer.clone().lock_owned().await;
+        blocking(async move || writer.transaction(change).await).await
+    }
+}
+
+#[async_trait]
+impl Results for LibsqlResults {
+    async fn store(&self, results: &[CheckResult]) -> Result<()> {
+        let results = results.to_vec();
+        self.write(async move |writer| write::store(writer, results).await)
+            .await
+    }
+
+    async fn page(&self, query: &ResultQuery) -> Result<ResultPage> {
+        let query = query.clone();
+        self.read(async move |connection| read::page(connection, &query).await)
+            .await
+    }
+
+    async fn find(&self, key: &CheckKey) -> Result<Option<CheckResult>> {
+        let key = key_values(key);
+        self.read(async move |connection| read::find(connection, key).await)
+            .await
+    }
+
+    async fn latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>> {
+        let workspace = workspace.clone();
+        self.read(async move |connection| read::latest(connection, &workspace).await)
+            .await
+    }
+
+    async fn summary(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+    ) -> Result<Summary> {
+        let (workspace, monitor) = (workspace.clone(), monitor.clone());
+        self.read(async move |connection| {
+            read::summary(connection, &workspace, &monitor, range).await
+        })
+        .await
+    }
+
+    async fn series(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: Option<&MonitorId>,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Vec<Bucket>> {
+        let (workspace, monitor) = (workspace.clone(), monitor.cloned());
+        self.read(async move |connection| {
+            read::series(connection, &workspace, monitor.as_ref(), range, step).await
+        })
+        .await
+    }
+
+    async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>> {
+        self.read(async move |connection| read::balances(connection, range).await)
+            .await
+    }
+
+    async fn gaps(&self, range: TimeRange) -> Result<Vec<DispatchGap>> {
+        self.read(async move |connection| read::gaps(connection, range).await)
+            .await
+    }
+}
+
+/// Runs what blocks where it may block. Once begun it runs to its end, even when nobody waits for it any more.
+async fn blocking<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let runtime = Handle::current();
+    spawn_blocking(move || runtime.block_on(work()))
+        .await
+        .map_err(unavailable)?
+}
+
+fn connect(database: &Database) -> Result<Connection> {
+    let connection = database.connect()?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// The file holds secrets; what libSQL puts beside it gets the same mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+impl From<libsql::Error> for ResultsError {
+    fn from(error: libsql::Error) -> Self {
+        unavailable(error)
+    }
+}
+
+fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ResultsError {
+    ResultsError::Unavailable(source.into())
+}
+
+fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ResultsError {
+    ResultsError::Corrupt(source.into())
+}
+
+/// A key in the order of the tables' primary keys.
+fn key_values(key: &CheckKey) -> [Value; 5] {
+    [
+        key.workspace.as_str().into(),
+        key.monitor.as_str().into(),
+        key.slot.as_micros().into(),
+        key.region.as_str().into(),
+        run_id_value(key.run_id).into(),
+    ]
+}
+
+/// Exact, because run ids have at most 53 bits.
+fn run_id_value(run_id: RunId) -> i64 {
+    signed(run_id.as_u64())
+}
+
+/// Counts and microseconds are far below the limit where this saturates.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

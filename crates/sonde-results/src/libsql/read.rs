@@ -1,0 +1,271 @@
+//! Questions. A row that cannot be read is reported in the log and left out, so that it never hides the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use libsql::params::IntoParams;
+use libsql::{Connection, Row, Value, params};
+use sonde_core::{
+    Balance, CheckResult, DispatchGap, MonitorId, Outcome, Region, RunId, Timestamp, WorkspaceId,
+};
+
+use super::{corrupt, run_id_value, signed};
+use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, Summary, TimeRange};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn collect<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl IntoParams,
+    mut read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut rows = connection.query(sql, params).await?;
+    let mut values = Vec::new();
+    while let Some(row) = rows.next().await? {
+        values.push(read(&row)?);
+    }
+    Ok(values)
+}
+
+/// The primary key backwards, from the cursor or the range's end, so that nothing is sorted or skipped.
+pub(super) async fn page(connection: &Connection, query: &ResultQuery) -> Result<ResultPage> {
+    const PAGE: &str = "
+SELECT b.body, r.slot, r.region, r.run_id
+FROM check_results r CROSS JOIN result_bodies b ON b.id = r.body
+WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot >= ?3
+AND (r.slot, r.region, r.run_id) < (?4, ?5, ?6)
+AND (?7 IS NULL OR r.region = ?7) AND (?8 IS NULL OR r.outcome = ?8)
+ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?9";
+    let end = (query.range.to, "", RunId::SCHEDULED);
+    let cursor = query.after.as_ref();
+    let before = cursor.map_or(end, |after| {
+        end.min((after.slot, after.region.as_str(), after.run_id))
+    });
+    let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+    let params = params![
+        query.workspace.as_str(),
+        query.monitor.as_str(),
+        query.range.from.as_micros(),
+        before.0.as_micros(),
+        before.1,
+        run_id_value(before.2),
+        query
+            .region
+            .as_ref()
+            .map(|region| region.as_str().to_owned()),
+        query.outcome.map(|outcome| outcome.as_str().to_owned()),
+        i64::from(query.limit) + 1,
+    ];
+    let mut rows = collect(connection, PAGE, params, |row| {
+        let place = Cursor {
+            slot: Timestamp::from_micros(row.get(1)?),
+            region: Region::new(row.get_str(2)?).map_err(corrupt)?,
+            run_id: RunId::from_u64(row.get(3)?),
+        };
+        Ok((place, readable(row)?))
+    })
+    .await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().map(|(place, _)| place.clone());
+    Ok(ResultPage {
+        results: rows.into_iter().filter_map(|(_, result)| result).collect(),
+        next: last.filter(|_| more),
+    })
+}
+
+/// The result in the first column.
+fn readable(row: &Row) -> Result<Option<CheckResult>> {
+    let parsed = serde_json::from_str(row.get_str(0)?);
+    let log = |error| tracing::error!(%error, "a stored result is unreadable and left out");
+    Ok(parsed.map_err(log).ok())
+}
+
+pub(super) async fn find(connection: &Connection, key: [Value; 5]) -> Result<Option<CheckResult>> {
+    const FIND: &str = "
+SELECT b.body FROM check_results r JOIN result_bodies b ON b.id = r.body
+WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot = ?3 AND r.region = ?4 AND r.run_id = ?5";
+    let parse = |row: &Row| serde_json::from_str(row.get_str(0)?).map_err(corrupt);
+    Ok(collect(connection, FIND, key, parse).await?.pop())
+}
+
+pub(super) async fn latest(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+) -> Result<Vec<CheckResult>> {
+    const LATEST: &str = "
+SELECT b.body FROM latest_results l CROSS JOIN result_bodies b ON b.id = l.body
+WHERE l.workspace = ?1 AND (l.scheduled = 1 OR NOT EXISTS (
+    SELECT 1 FROM latest_results s WHERE s.workspace = l.workspace
+    AND s.monitor = l.monitor AND s.region = l.region AND s.scheduled = 1))
+ORDER BY l.monitor, l.region";
+    let rows = collect(connection, LATEST, [workspace.as_str()], readable).await?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+pub(super) async fn summary(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    monitor: &MonitorId,
+    range: TimeRange,
+) -> Result<Summary> {
+    const COUNTS: &str = "
+SELECT outcome, in_maintenance, count(*) FROM check_results
+WHERE workspace = ?1 AND monitor = ?2 AND slot >= ?3 AND slot < ?4 AND trigger = 'schedule'
+GROUP BY outcome, in_maintenance";
+    const LATENCIES: &str = "
+SELECT total_us FROM check_results
+WHERE workspace = ?1 AND monitor = ?2 AND slot >= ?3 AND slot < ?4 AND trigger = 'schedule'
+AND outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NULL";
+    let params = || {
+        let (from, to) = (range.from.as_micros(), range.to.as_micros());
+        (workspace.as_str(), monitor.as_str(), from, to)
+    };
+    let counts = collect(connection, COUNTS, params(), |row| {
+        Ok((
+            outcome(row.get_str(0)?)?,
+            row.get::<bool>(1)?,
+            row.get::<u64>(2)?,
+        ))
+    });
+    let mut summary = Summary::default();
+    let (mut up, mut executed) = (0, 0);
+    for (outcome, in_maintenance, count) in counts.await? {
+        *match outcome {
+            Outcome::Ok => &mut summary.ok,
+            Outcome::Degraded => &mut summary.degraded,
+            Outcome::Failed => &mut summary.failed,
+            Outcome::Missed => &mut summary.missed,
+        } += count;
+        if !in_maintenance && outcome.is_executed() {
+            executed += count;
+            up += if outcome.is_up() { count } else { 0 };
+        }
+    }
+    summary.uptime = share(up, executed);
+    let mut latencies: Vec<u64> =
+        collect(connection, LATENCIES, params(), |row| Ok(row.get(0)?)).await?;
+    latencies.sort_unstable();
+    summary.p50_us = nearest_rank(&latencies, 50);
+    summary.p75_us = nearest_rank(&latencies, 75);
+    summary.p90_us = nearest_rank(&latencies, 90);
+    summary.p95_us = nearest_rank(&latencies, 95);
+    summary.p99_us = nearest_rank(&latencies, 99);
+    Ok(summary)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of checks are far below 2^53"
+)]
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// The smallest value that at least `percent` of the `sorted` values do not exceed.
+fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100);
+    sorted.get(rank.checked_sub(1)?).copied()
+}
+
+/// Monitor by monitor, so that other times of other monitors are never read.
+pub(super) async fn series(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    monitor: Option<&MonitorId>,
+    range: TimeRange,
+    step: Duration,
+) -> Result<Vec<Bucket>> {
+    const SERIES: &str = "
+WITH monitors AS (SELECT DISTINCT monitor FROM latest_results
+    WHERE workspace = ?1 AND (?2 IS NULL OR monitor = ?2))
+SELECT r.monitor, r.slot - r.slot % ?5 AS start,
+    count(*) FILTER (WHERE outcome = 'ok'), count(*) FILTER (WHERE outcome = 'degraded'),
+    count(*) FILTER (WHERE outcome = 'failed'), count(*) FILTER (WHERE outcome = 'missed'),
+    CAST(avg(total_us) FILTER (WHERE outcome IN ('ok', 'degraded') AND NOT in_maintenance) AS INTEGER)
+FROM monitors m CROSS JOIN check_results r ON r.workspace = ?1 AND r.monitor = m.monitor
+WHERE r.slot >= ?3 AND r.slot < ?4 AND r.trigger = 'schedule'
+GROUP BY r.monitor, start ORDER BY r.monitor, start";
+    let step = u64::try_from(step.as_micros()).unwrap_or(u64::MAX).max(1);
+    let params = params![
+        workspace.as_str(),
+        monitor.map(|monitor| monitor.as_str().to_owned()),
+        range.from.as_micros(),
+        range.to.as_micros(),
+        signed(step),
+    ];
+    collect(connection, SERIES, params, |row| {
+        Ok(Bucket {
+            monitor: MonitorId::new(row.get_str(0)?).map_err(corrupt)?,
+            start: Timestamp::from_micros(row.get(1)?),
+            ok: row.get(2)?,
+            degraded: row.get(3)?,
+            failed: row.get(4)?,
+            missed: row.get(5)?,
+            mean_us: row.get(6)?,
+        })
+    })
+    .await
+}
+
+/// Whole minutes, so that a range that ends within one does not look unbalanced.
+pub(super) async fn balances(connection: &Connection, range: TimeRange) -> Result<Vec<Balance>> {
+    const SCHEDULED: &str = "
+SELECT minute, region, sum(scheduled) FROM ledger WHERE minute >= ?1 AND minute < ?2
+GROUP BY minute, region";
+    const SETTLED: &str = "
+SELECT slot - slot % 60000000 AS minute, region, outcome, count(*) FROM check_results
+WHERE slot >= ?1 AND slot < ?2 AND trigger = 'schedule' GROUP BY minute, region, outcome";
+    let from = range.from.floor(MINUTE);
+    let mut to = range.to.floor(MINUTE);
+    if to < range.to {
+        to = to + MINUTE;
+    }
+    let minutes = || (from.as_micros(), to.as_micros());
+    let mut balances = BTreeMap::new();
+    let scheduled = collect(connection, SCHEDULED, minutes(), |row| {
+        Ok((place(row)?, row.get::<u64>(2)?))
+    });
+    for (place, scheduled) in scheduled.await? {
+        balance_of(&mut balances, place).scheduled += scheduled;
+    }
+    let settled = collect(connection, SETTLED, minutes(), |row| {
+        Ok((place(row)?, outcome(row.get_str(2)?)?, row.get(3)?))
+    });
+    for (place, outcome, count) in settled.await? {
+        balance_of(&mut balances, place).count(outcome, count);
+    }
+    Ok(balances.into_values().collect())
+}
+
+/// The minute and region in the first columns.
+fn place(row: &Row) -> Result<(Timestamp, Region)> {
+    let region = Region::new(row.get_str(1)?).map_err(corrupt)?;
+    Ok((Timestamp::from_micros(row.get(0)?), region))
+}
+
+fn balance_of(
+    balances: &mut BTreeMap<(Timestamp, Region), Balance>,
+    place: (Timestamp, Region),
+) -> &mut Balance {
+    let empty = Balance::empty(place.0, place.1.clone());
+    balances.entry(place).or_insert(empty)
+}
+
+fn outcome(name: &str) -> Result<Outcome> {
+    Outcome::from_name(name).ok_or_else(|| corrupt(format!("`{name}` is not an outcome")))
+}
+
+pub(super) async fn gaps(connection: &Connection, range: TimeRange) -> Result<Vec<DispatchGap>> {
+    const GAPS: &str = "
+SELECT begins, ends FROM dispatch_gaps WHERE begins < ?2 AND ends > ?1 ORDER BY begins, ends";
+    let params = (range.from.as_micros(), range.to.as_micros());
+    collect(connection, GAPS, params, |row| {
+        Ok(DispatchGap {
+            from: Timestamp::from_micros(row.get(0)?),
+            to: Timestamp::from_micros(row.get(1)?),
+        })
+    })
+    .await
+}

@@ -1,0 +1,98 @@
+//! Tables and how they came to be. A migration that was released is never edited.
+
+use libsql::Connection;
+
+use crate::{Result, ResultsError};
+
+/// What leads from each version (`PRAGMA user_version`) to the next.
+const MIGRATIONS: &[&str] = &[FIRST];
+
+/// Numbers and bodies are apart so that statistics read few pages; a body's id never changes, so what points to it
+/// follows every merge. Times are microseconds since the epoch.
+const FIRST: &str = "
+CREATE TABLE result_bodies (
+    id INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE check_results (
+    workspace TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    region TEXT NOT NULL,
+    run_id INTEGER NOT NULL,
+    trigger TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    total_us INTEGER,
+    in_maintenance INTEGER NOT NULL,
+    body INTEGER NOT NULL,
+    PRIMARY KEY (workspace, monitor, slot, region, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX check_results_by_slot ON check_results (slot, trigger, outcome);
+
+CREATE TABLE latest_results (
+    workspace TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    region TEXT NOT NULL,
+    scheduled INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    run_id INTEGER NOT NULL,
+    body INTEGER NOT NULL,
+    PRIMARY KEY (workspace, monitor, region, scheduled)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE ledger (
+    minute INTEGER NOT NULL,
+    region TEXT NOT NULL,
+    frequency TEXT NOT NULL,
+    scheduled INTEGER NOT NULL,
+    PRIMARY KEY (minute, region, frequency)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dispatch_gaps (
+    begins INTEGER NOT NULL,
+    ends INTEGER NOT NULL,
+    PRIMARY KEY (begins, ends)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE unsettled_checks (
+    workspace TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    slot INTEGER NOT NULL,
+    region TEXT NOT NULL,
+    run_id INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (workspace, monitor, slot, region, run_id)
+) STRICT;
+
+CREATE TABLE watermark (
+    only INTEGER PRIMARY KEY CHECK (only = 0),
+    slot INTEGER NOT NULL
+) STRICT;
+";
+
+/// Brings the store to this release's schema, atomically; does nothing when it is there already.
+pub(super) async fn migrate(connection: &Connection) -> Result<()> {
+    connection.execute("BEGIN IMMEDIATE", ()).await?;
+    let found = version(connection).await?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let missing = usize::try_from(found)
+        .ok()
+        .and_then(|found| MIGRATIONS.get(found..))
+        .ok_or(ResultsError::NewerSchema { found, known })?;
+    for migration in missing {
+        connection.execute_batch(migration).await?;
+    }
+    let set_version = format!("PRAGMA user_version = {known}");
+    connection.execute_batch(&set_version).await?;
+    connection.execute("COMMIT", ()).await?;
+    Ok(())
+}
+
+async fn version(connection: &Connection) -> Result<u32> {
+    let mut rows = connection.query("PRAGMA user_version", ()).await?;
+    match rows.next().await? {
+        Some(row) => Ok(row.get(0)?),
+        None => Ok(0),
+    }
+}
