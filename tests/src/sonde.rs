@@ -52,7 +52,13 @@ impl Sonde {
     /// `sonde up` in `directory`, on any free port, with its data in `directory/data`. It finds `directory/sonde.yaml`
     /// by itself.
     pub fn up(directory: &Path) -> Self {
-        Self::new(["up", "--data", "data", "--listen", "127.0.0.1:0"]).directory(directory)
+        Self::new([
+            "up",
+            "--data=data",
+            "--listen=127.0.0.1:0",
+            "--checker-listen=127.0.0.1:0",
+        ])
+        .directory(directory)
     }
 
     #[must_use]
@@ -174,6 +180,10 @@ impl Running {
     /// `path` begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw().cast_unsigned()
     }
 
     /// What it has printed so far, on stdout and stderr.

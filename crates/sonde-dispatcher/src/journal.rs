@@ -21,7 +21,7 @@ pub trait Journal: Send + Sync {
 }
 
 /// The journal of one machine: the results file, so that settling a task is the same write as storing its result.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct FileJournal(pub Arc<LibsqlResults>);
 
 #[async_trait]

@@ -75,7 +75,7 @@ pub struct Topology {
 }
 
 /// An on-demand task that nobody took for so long is of no use to who asked.
-const NOW_TIME_TO_LIVE: Duration = Duration::from_secs(60);
+const NOW_TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
 impl Topology {
     /// Dead letters first, then results, then checks: a dead-letter target bound late holds messages for minutes.

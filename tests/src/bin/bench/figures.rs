@@ -1,0 +1,80 @@
+//! CPU time, medians, and how they are shown.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+/// What a round cost, per operation.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    pub cpu: Duration,
+    pub wall: Duration,
+}
+
+/// Measures `work`, which does `operations` of one kind in this process.
+pub async fn measure<E>(
+    operations: u32,
+    work: impl Future<Output = Result<(), E>>,
+) -> Result<Cost, E> {
+    let (cpu, wall) = (own_cpu(), Instant::now());
+    work.await?;
+    let cost = Cost {
+        cpu: own_cpu().saturating_sub(cpu),
+        wall: wall.elapsed(),
+    };
+    Ok(Cost {
+        cpu: cost.cpu / operations,
+        wall: cost.wall / operations,
+    })
+}
+
+/// User and system time of this process.
+fn own_cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// User and system time of another process, from the kernel's tick count.
+pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The command's name, in brackets, may hold blanks: count from behind it.
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .collect();
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
+    let ticks = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
+    Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
+}
+
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The value below which `share` of the values are.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let at = ((values.len() as f64 * share).ceil() as usize).clamp(1, values.len().max(1)) - 1;
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+pub fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// Prints a line of results; the one place of the benchmark that writes to standard output.
+#[expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
+pub fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}

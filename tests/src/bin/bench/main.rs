@@ -1,0 +1,35 @@
+//! `tests/bench`: ratios, each of two things measured in one run on one machine.
+//!
+//! Absolute figures drift with the machine; what is claimed anywhere is a ratio from here.
+
+mod bare;
+mod blackbox;
+mod checks;
+mod figures;
+mod machine;
+mod target;
+mod timing;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+usage: tests/bench [checks|timing|machine]
+
+  checks   CPU and wall time of one HTTP and HTTPS check, against a bare loop and blackbox_exporter (default)
+  timing   how true the phases are, against delays that the target itself measures
+  machine  1,000 monitors every 5 s on one `sonde up`: ledger, lateness, spread (--monitors N --minutes M)";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    // Fails only when a provider is already installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match arguments.as_slice() {
+        ["serve"] => target::serve().await,
+        [] | ["checks"] => checks::run().await,
+        ["timing"] => timing::run().await,
+        ["machine", options @ ..] => machine::run(options).await,
+        _ => bail!("{USAGE}"),
+    }
+}
