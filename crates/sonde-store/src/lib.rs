@@ -2,7 +2,7 @@
 //!
 //! [`libsql`] keeps it in a local file; every backend passes the same conformance suite.
 
-#[cfg(feature = "conformance")]
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
 

@@ -1,1 +1,319 @@
-//! libSQL
+//! The libSQL backend: one local file with one writer.
+//!
+//! libSQL works on the thread that calls it, so everything happens on blocking threads.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use libsql::{Builder, Connection, Database, TransactionBehavior};
+use sonde_core::{Monitor, MonitorId, WorkspaceId};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+use crate::{ConfigStore, Monitors, Result, StoreError};
+
+/// How long one process waits for another's lock on the file.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What leads from each version (`PRAGMA user_version`) to the next. A migration that was released is never edited.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE monitors (
+    workspace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (workspace, id)
+) STRICT;
+"];
+
+/// The configuration of one machine in one file.
+pub struct LibsqlStore {
+    database: Arc<Database>,
+    writer: Arc<Mutex<Connection>>,
+}
+
+impl LibsqlStore {
+    /// Opens or creates the file, readable by its owner alone, and migrates it.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        let (database, writer) = blocking(async move || {
+            create_private(&path).map_err(unavailable)?;
+            let database = Builder::new_local(&path).build().await?;
+            let writer = connect(&database)?;
+            writer
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+                .await?;
+            migrate(&writer).await?;
+            Ok((database, writer))
+        })
+        .await?;
+        Ok(Self {
+            database: Arc::new(database),
+            writer: Arc::new(Mutex::new(writer)),
+        })
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let database = self.database.clone();
+        blocking(async move || question(&connect(&database)?).await).await
+    }
+}
+
+#[async_trait]
+impl ConfigStore for LibsqlStore {
+    async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors> {
+        let workspace = workspace.clone();
+        self.read(async move |connection| list(connection, &workspace).await)
+            .await
+    }
+
+    async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>> {
+        let (workspace, id) = (workspace.clone(), id.clone());
+        self.read(async move |connection| find(connection, &workspace, &id).await)
+            .await
+    }
+
+    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
+        let (workspace, monitors) = (workspace.clone(), monitors.to_vec());
+        let writer = self.writer.clone().lock_owned().await;
+        blocking(async move || replace(&writer, &workspace, &monitors).await).await
+    }
+}
+
+async fn list(connection: &Connection, workspace: &WorkspaceId) -> Result<Monitors> {
+    let sql = "SELECT id, body FROM monitors WHERE workspace = ?1 ORDER BY position";
+    let mut rows = connection.query(sql, [workspace.as_str()]).await?;
+    let mut found = Monitors::default();
+    while let Some(row) = rows.next().await? {
+        match parse(row.get_str(0)?, row.get_str(1)?) {
+            Ok(monitor) => found.monitors.push(monitor),
+            Err(error) => found.unreadable.push(error),
+        }
+    }
+    Ok(found)
+}
+
+async fn find(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    id: &MonitorId,
+) -> Result<Option<Monitor>> {
+    let sql = "SELECT body FROM monitors WHERE workspace = ?1 AND id = ?2";
+    let params = [workspace.as_str(), id.as_str()];
+    let mut rows = connection.query(sql, params).await?;
+    match rows.next().await? {
+        Some(row) => parse(id.as_str(), row.get_str(0)?).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn parse(id: &str, body: &str) -> Result<Monitor> {
+    serde_json::from_str(body).map_err(|source| StoreError::Corrupt {
+        what: "monitor",
+        id: id.to_owned(),
+        source: source.into(),
+    })
+}
+
+/// The transaction rolls back when it is dropped uncommitted.
+async fn replace(writer: &Connection, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
+    let transaction = writer
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .await?;
+    let delete = "DELETE FROM monitors WHERE workspace = ?1";
+    transaction.execute(delete, [workspace.as_str()]).await?;
+    let insert = "INSERT INTO monitors (workspace, id, position, body) VALUES (?1, ?2, ?3, ?4)";
+    let insert = transaction.prepare(insert).await?;
+    for (position, monitor) in (0_i64..).zip(monitors) {
+        let body = serde_json::to_string(monitor).map_err(unavailable)?;
+        let row = (workspace.as_str(), monitor.id.as_str(), position, body);
+        insert.execute(row).await?;
+        insert.reset(); // or the next parameters would be ignored
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Brings the store to this release's schema, atomically; does nothing when it is there already.
+async fn migrate(writer: &Connection) -> Result<()> {
+    let transaction = writer
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .await?;
+    let found = version(&transaction).await?;
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let missing = usize::try_from(found)
+        .ok()
+        .and_then(|found| MIGRATIONS.get(found..))
+        .ok_or(StoreError::NewerSchema { found, known })?;
+    for migration in missing {
+        transaction.execute_batch(migration).await?;
+    }
+    let set_version = format!("PRAGMA user_version = {known}");
+    transaction.execute_batch(&set_version).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn version(connection: &Connection) -> Result<u32> {
+    let mut rows = connection.query("PRAGMA user_version", ()).await?;
+    match rows.next().await? {
+        Some(row) => Ok(row.get(0)?),
+        None => Ok(0),
+    }
+}
+
+/// Runs what blocks where it may block. Once begun it runs to its end, even when nobody waits for it any more.
+async fn blocking<T: Send + 'static>(
+    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let runtime = Handle::current();
+    spawn_blocking(move || runtime.block_on(work()))
+        .await
+        .map_err(unavailable)?
+}
+
+fn connect(database: &Database) -> Result<Connection> {
+    let connection = database.connect()?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// The file holds secrets; what libSQL puts beside it gets the same mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+impl From<libsql::Error> for StoreError {
+    fn from(error: libsql::Error) -> Self {
+        unavailable(error)
+    }
+}
+
+fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+    StoreError::Unavailable(source.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Deref;
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    crate::store_conformance!(libsql, async { crate::libsql::tests::Fresh::open().await });
+
+    struct Fresh {
+        store: LibsqlStore,
+        directory: TempDir,
+    }
+
+    impl Fresh {
+        async fn open() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let store = LibsqlStore::open(&directory.path().join("store.db"))
+                .await
+                .unwrap();
+            Self { store, directory }
+        }
+
+        async fn run(&self, sql: &str) {
+            let connection = connect(&self.store.database).unwrap();
+            connection.execute_batch(sql).await.unwrap();
+        }
+    }
+
+    impl Deref for Fresh {
+        type Target = LibsqlStore;
+        fn deref(&self) -> &LibsqlStore {
+            &self.store
+        }
+    }
+
+    fn monitor(id: &str) -> Monitor {
+        let mut monitor = Monitor::sample();
+        monitor.id = MonitorId::new(id).unwrap();
+        monitor
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_monitor_does_not_hide_the_others() {
+        let fresh = Fresh::open().await;
+        let local = WorkspaceId::local();
+        let monitors = [monitor("a"), monitor("b"), monitor("c")];
+        fresh.replace_monitors(&local, &monitors).await.unwrap();
+        fresh
+            .run("UPDATE monitors SET body = '{}' WHERE id = 'b'")
+            .await;
+        let found = fresh.monitors(&local).await.unwrap();
+        assert_eq!(found.monitors, [monitor("a"), monitor("c")]);
+        let unreadable: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
+        assert_eq!(unreadable, ["stored monitor `b` is unreadable"]);
+        let one = fresh.monitor(&local, &monitors[1].id).await;
+        assert!(matches!(one, Err(StoreError::Corrupt { id, .. }) if id == "b"));
+    }
+
+    #[tokio::test]
+    async fn a_replacement_that_fails_changes_nothing() {
+        let fresh = Fresh::open().await;
+        let local = WorkspaceId::local();
+        let before = [monitor("a"), monitor("b")];
+        fresh.replace_monitors(&local, &before).await.unwrap();
+        let twice = [monitor("c"), monitor("c")];
+        fresh.replace_monitors(&local, &twice).await.unwrap_err();
+        assert_eq!(fresh.monitors(&local).await.unwrap().monitors, before);
+        let after = [monitor("c")];
+        fresh.replace_monitors(&local, &after).await.unwrap();
+        assert_eq!(fresh.monitors(&local).await.unwrap().monitors, after);
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let fresh = Fresh::open().await;
+        fresh.run("PRAGMA user_version = 99").await;
+        let opened = LibsqlStore::open(&fresh.directory.path().join("store.db")).await;
+        let error = opened.err().unwrap();
+        assert!(matches!(
+            error,
+            StoreError::NewerSchema {
+                found: 99,
+                known: 1
+            }
+        ));
+    }
+
+    #[tokio::test]
+    async fn opening_again_keeps_everything_and_the_file_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("data/store.db");
+        let local = WorkspaceId::local();
+        let first = LibsqlStore::open(&path).await.unwrap();
+        first
+            .replace_monitors(&local, &[monitor("a")])
+            .await
+            .unwrap();
+        let second = LibsqlStore::open(&path).await.unwrap();
+        let found = second.monitors(&local).await.unwrap();
+        assert_eq!(found.monitors, [monitor("a")]);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let wal = path.with_extension("db-wal");
+        assert_eq!([mode(&path), mode(&wal)], [0o600, 0o600]);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+    }
+}
