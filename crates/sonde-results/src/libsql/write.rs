@@ -10,7 +10,7 @@ use crate::Result;
 const FIND_BODY: &str = "
 SELECT b.id, b.body FROM check_results r JOIN result_bodies b ON b.id = r.body
 WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot = ?3 AND r.region = ?4 AND r.run_id = ?5";
-const INSERT_BODY: &str = "INSERT INTO result_bodies (body) VALUES (?1) RETURNING id";
+const INSERT_BODY: &str = "INSERT INTO result_bodies (body) VALUES (?1)";
 const UPDATE_BODY: &str = "UPDATE result_bodies SET body = ?2 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO check_results
 (workspace, monitor, slot, region, run_id, trigger, outcome, total_us, in_maintenance, body)
@@ -60,8 +60,8 @@ pub(super) async fn store_one(writer: &mut Writer, result: CheckResult) -> Resul
 }
 
 async fn insert(writer: &mut Writer, result: &CheckResult) -> Result<()> {
-    let inserted = writer.first(INSERT_BODY, [body(result)], |row| row.get(0));
-    let id: i64 = inserted.await?.unwrap_or_default();
+    writer.execute(INSERT_BODY, [body(result)]).await?;
+    let id = writer.last_inserted();
     writer.execute(INSERT, columns(result, id)).await?;
     let latest = (
         result.workspace.as_str(),
@@ -98,6 +98,10 @@ fn columns(result: &CheckResult, body: i64) -> Vec<Value> {
     columns
 }
 
+const CHUNK_END: &str =
+    "SELECT slot FROM check_results WHERE slot < ?1 ORDER BY slot LIMIT 1 OFFSET ?2";
+const DELETE: &str = "DELETE FROM check_results WHERE slot <= ?1";
+const DELETE_LATEST: &str = "DELETE FROM latest_results WHERE slot <= ?1";
 const DELETE_BODIES: &str = "DELETE FROM result_bodies
 WHERE id IN (SELECT body FROM check_results WHERE slot <= ?1)";
 
@@ -111,18 +115,13 @@ pub(super) struct Pruned {
 pub(super) async fn prune(writer: &mut Writer, before: Timestamp, limit: u32) -> Result<Pruned> {
     let before = before.as_micros();
     let chunk_end = writer
-        .first(
-            "SELECT slot FROM check_results WHERE slot < ?1 ORDER BY slot LIMIT 1 OFFSET ?2",
-            (before, limit),
-            |row| row.get::<i64>(0),
-        )
+        .first(CHUNK_END, (before, limit), |row| row.get::<i64>(0))
         .await?;
     let last = chunk_end.is_none();
-    let up_to = chunk_end.unwrap_or(before - 1);
-    writer.execute(DELETE_BODIES, [up_to]).await?;
-    let deleted = writer
-        .execute("DELETE FROM check_results WHERE slot <= ?1", [up_to])
-        .await?;
+    let up_to = [chunk_end.unwrap_or(before - 1)];
+    writer.execute(DELETE_BODIES, up_to).await?;
+    writer.execute(DELETE_LATEST, up_to).await?;
+    let deleted = writer.execute(DELETE, up_to).await?;
     if last {
         for statement in [
             "DELETE FROM ledger WHERE minute < ?1",
@@ -132,9 +131,6 @@ pub(super) async fn prune(writer: &mut Writer, before: Timestamp, limit: u32) ->
             writer.execute(statement, [before]).await?;
         }
     }
-    writer
-        .execute("DELETE FROM latest_results WHERE slot <= ?1", [up_to])
-        .await?;
     Ok(Pruned {
         deleted: u64::try_from(deleted).unwrap_or(u64::MAX),
         last,

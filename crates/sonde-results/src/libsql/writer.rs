@@ -59,6 +59,11 @@ impl Writer {
         Ok(changed?)
     }
 
+    /// The row id of the last insert.
+    pub(super) fn last_inserted(&self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+
     /// The first row, if there is any.
     pub(super) async fn first<T>(
         &mut self,
