@@ -19,6 +19,10 @@ use crate::observe::{Failure, Observation, timed_out};
 use crate::redact::Secrets;
 use crate::{dns, exec, http, icmp, retry, tcp, tls_kind};
 
+/// Probes keep the deadline themselves, and know better than we what it cut off. One that does not is ended this much
+/// later.
+const GRACE: Duration = Duration::from_millis(20);
+
 /// Executes checks. Cheap to clone; safe to use from many tasks.
 #[derive(Debug, Clone)]
 pub struct Prober {
@@ -111,8 +115,7 @@ async fn attempt(
     let mut seen = Observation::until(deadline);
     let start = Instant::now();
     let probing = contain(probe(environment, &monitor.spec, &mut seen), monitor);
-    // Phases keep the deadline themselves; this holds whatever a probe does between them.
-    let probed = tokio::time::timeout_at(deadline, probing).await;
+    let probed = tokio::time::timeout_at(deadline + GRACE, probing).await;
     let probed = probed.unwrap_or_else(|_| {
         let last = seen.phases.iter().last();
         Err(timed_out(last.map_or(Phase::Wait, |(phase, _)| phase)))
