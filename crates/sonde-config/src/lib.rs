@@ -1,1 +1,132 @@
-//! sonde-config
+//! Configuration: `sonde.yaml` (or Checkup's `checkup.json`) and `queues.toml`, from text to validated domain types.
+//!
+//! Does no IO and reads no environment: whatever a file refers to is looked up through [`Inputs`]. All problems are
+//! reported at once, each with its place, and nothing is accepted when there is one.
+
+mod address;
+mod assertions;
+mod checkup;
+mod decode;
+mod depends;
+mod emit;
+mod expand;
+mod fields;
+mod kind;
+mod monitor;
+mod node;
+mod problem;
+mod queues;
+mod render;
+mod schema;
+mod shared;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use sonde_core::{MIN_INTERVAL, Monitor, QueueSettings, Region, format_duration};
+
+use crate::decode::{Context, Item};
+use crate::node::{Node, Position, Value};
+pub use crate::problem::{Problem, Problems};
+pub use crate::queues::{DEFAULT_QUEUES, parse_queues};
+pub use crate::render::render;
+pub use crate::schema::schema;
+pub use crate::target::{InvalidTarget, monitor_from_target};
+
+/// A file and all that reading it may look up.
+pub struct Inputs<'a> {
+    /// The file's name, for messages.
+    pub name: &'a str,
+    pub text: &'a str,
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a file that the configuration names, by the path as it is written; relative ones are meant from the
+    /// configuration file's folder.
+    pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    pub queues: &'a QueueSettings,
+    pub options: Options,
+}
+
+/// What the command line and the environment decide.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The interval where neither a monitor nor `defaults` has one: `CHECK_INTERVAL`.
+    pub check_interval: Option<Duration>,
+    /// Whether monitors of kind exec may run programs of this machine.
+    pub allow_exec: bool,
+    /// Where monitors run that name no region.
+    pub default_region: Region,
+}
+
+/// A file that was accepted.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What is accepted but does not do what its writer may think.
+    pub warnings: Vec<Problem>,
+}
+
+/// The validated configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// In the order of the file.
+    pub monitors: Vec<Monitor>,
+}
+
+/// Reads `sonde.yaml`, or `checkup.json` when there is a top-level list `checkers`. JSON is read as the YAML it is.
+pub fn parse(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
+    let context = Context::new(inputs);
+    let monitors = decode(&context);
+    let Context {
+        problems, warnings, ..
+    } = context;
+    let problems = problems.into_inner();
+    if !problems.is_empty() {
+        return Err(Problems::new(problems));
+    }
+    let warnings = problem::sorted(warnings.into_inner());
+    Ok(Loaded {
+        config: Config { monitors },
+        warnings,
+    })
+}
+
+fn decode(context: &Context<'_>) -> Vec<Monitor> {
+    let mut root = match node::parse(context.inputs.text) {
+        Ok(root) => root,
+        Err(fault) => {
+            context.report(fault.at, "", fault.message, None);
+            return Vec::new();
+        }
+    };
+    if let Some(interval) = context
+        .inputs
+        .options
+        .check_interval
+        .filter(|i| *i < MIN_INTERVAL)
+    {
+        let (least, got) = (format_duration(MIN_INTERVAL), format_duration(interval));
+        let message = format!("CHECK_INTERVAL must be {least} or more, got \"{got}\"");
+        context.report(Position::START, "", message, None);
+    }
+    let checkup = is_checkup(&root);
+    expand::prepare(context, &mut root, !checkup);
+    let root = Item::root(context, &root);
+    if checkup {
+        checkup::decode(&root)
+    } else {
+        monitor::decode(&root)
+    }
+}
+
+fn is_checkup(root: &Node) -> bool {
+    let Value::Map(entries) = &root.value else {
+        return false;
+    };
+    entries
+        .iter()
+        .any(|entry| entry.key == "checkers" && matches!(entry.value.value, Value::List(_)))
+}

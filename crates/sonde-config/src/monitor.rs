@@ -1,0 +1,137 @@
+//! The sections of `sonde.yaml`: the top level, `defaults`, and each monitor.
+
+use sonde_core::{Kind, Monitor, MonitorId, NetworkOptions, Spec, WorkspaceId};
+
+use crate::decode::Item;
+use crate::depends::{self, Dependency};
+use crate::fields::Fields;
+use crate::shared::Shared;
+use crate::{assertions, kind};
+
+/// Top-level keys that DESIGN names and this release does not know yet.
+const LATER: &[&str] = &["channels", "status_pages", "maintenance", "regions"];
+
+/// Kinds likewise.
+const LATER_KINDS: &[&str] = &["grpc", "websocket", "heartbeat"];
+
+/// All monitors that could be read; anything wrong is noted in the context.
+pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
+    let decoded = root.fields("sonde.yaml", |fields| {
+        fields.later(LATER);
+        let defaults = fields
+            .take("defaults")
+            .and_then(|item| item.fields("defaults", Defaults::decode));
+        let defaults = defaults.unwrap_or_default();
+        let entries = fields.required("monitors")?.entries()?;
+        if entries.is_empty() {
+            fields
+                .item
+                .warning("there is no monitor, so nothing is checked");
+        }
+        let mut dependencies = Vec::new();
+        let monitors: Vec<_> = entries
+            .iter()
+            .filter_map(|(id, item)| monitor(id, item, &defaults, &mut dependencies))
+            .collect();
+        let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
+        depends::check(&ids, &dependencies);
+        Some(monitors)
+    });
+    decoded.flatten().unwrap_or_default()
+}
+
+#[derive(Default)]
+struct Defaults<'a> {
+    shared: Shared<'a>,
+    network: NetworkOptions,
+}
+
+impl<'a> Defaults<'a> {
+    fn decode(fields: &mut Fields<'a>) -> Self {
+        Self {
+            shared: Shared::decode(fields),
+            network: kind::network(fields, &NetworkOptions::default()),
+        }
+    }
+}
+
+fn monitor<'a>(
+    id: &str,
+    item: &Item<'a>,
+    defaults: &Defaults<'a>,
+    dependencies: &mut Vec<Dependency<'a>>,
+) -> Option<Monitor> {
+    let id = MonitorId::new(id).map_err(|error| {
+        item.problem_suggesting(error.to_string(), sonde_core::slugify(&error.text));
+    });
+    item.fields("monitor", |fields| {
+        fields.later(LATER_KINDS);
+        let name = fields.take("name").map(|item| item.filled());
+        let spec = spec(fields, &defaults.network);
+        let kind = spec.as_ref().map(|(kind, _)| *kind);
+        let settled = Shared::decode(fields).settle(&defaults.shared, item.context);
+        let expect = assertions::decode(fields.take("expect"), kind);
+        let degraded = assertions::decode(fields.take("degraded"), kind);
+        let depends_on = fields
+            .take("depends_on")
+            .and_then(|item| item.list())
+            .unwrap_or_default();
+        let paused = fields
+            .take("paused")
+            .and_then(|item| item.boolean())
+            .unwrap_or(false);
+        let id = id.ok()?;
+        let depends_on = depends_on.into_iter().filter_map(|on| {
+            let to = on.parse(MonitorId::new)?;
+            dependencies.push(Dependency {
+                from: id.as_str().to_owned(),
+                to: to.clone(),
+                item: on,
+            });
+            Some(to)
+        });
+        let depends_on = depends_on.collect();
+        Some(Monitor {
+            workspace: WorkspaceId::local(),
+            name: name.flatten().unwrap_or(id.as_str()).to_owned(),
+            id: id.clone(),
+            spec: spec?.1?,
+            interval: settled.interval,
+            timeout: settled.timeout,
+            retry: settled.retry,
+            regions: settled.regions,
+            expect,
+            degraded,
+            alert: settled.alert,
+            depends_on,
+            tags: settled.tags,
+            paused,
+        })
+    })
+    .flatten()
+}
+
+/// The one key that names the kind, with what it says as far as that is right.
+fn spec(fields: &mut Fields<'_>, network: &NetworkOptions) -> Option<(Kind, Option<Spec>)> {
+    let Some((name, item)) = fields.one_of(&Kind::ALL.map(Kind::as_str)) else {
+        if !fields.has_any(LATER_KINDS) {
+            let kinds = Kind::ALL.map(Kind::as_str).join(", ");
+            fields
+                .item
+                .problem(format!("what to check is missing: one of {kinds}"));
+        }
+        return None;
+    };
+    let kind = Kind::from_name(name)?;
+    if kind == Kind::Exec {
+        check_exec(&item);
+    }
+    Some((kind, kind::decode(kind, &item, network)))
+}
+
+/// Notes the problem where programs may not be run.
+pub(crate) fn check_exec(item: &Item<'_>) {
+    if !item.context.inputs.options.allow_exec {
+        item.problem("programs are run only with --allow-exec");
+    }
+}

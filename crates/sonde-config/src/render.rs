@@ -1,0 +1,273 @@
+//! The configuration written out in full: every default decided, secrets replaced.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sonde_core::{
+    Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions, Spec, Step,
+    TcpSpec, TlsOptions, TlsSpec, format_duration,
+};
+use url::Url;
+
+use crate::Config;
+use crate::emit::Out;
+use crate::kind::{CLASSES, IP_PREFERENCES, TRANSPORTS, VERSIONS};
+
+/// Stands where a secret was.
+const REDACTED: &str = "REDACTED";
+
+/// Stands where a private key was; still PEM, so that the text is accepted again.
+const REDACTED_KEY: &str = "-----BEGIN PRIVATE KEY-----\nREDACTED\n-----END PRIVATE KEY-----\n";
+
+/// A `sonde.yaml` that means the same, without secrets and without anything left to defaults, variables or files.
+///
+/// Redacted are passwords, tokens, private keys, and the values of headers, query parameters and environment
+/// variables whose names speak of one. It parses again.
+pub fn render(config: &Config) -> String {
+    let monitors = config
+        .monitors
+        .iter()
+        .map(|m| (m.id.to_string(), monitor(m)))
+        .collect();
+    Out::map([("monitors", Out::Map(monitors))]).write()
+}
+
+fn monitor(monitor: &Monitor) -> Out {
+    let Monitor {
+        workspace: _,
+        id: _,
+        name,
+        spec,
+        interval,
+        timeout,
+        retry,
+        regions,
+        ..
+    } = monitor;
+    let backoff = Out::map([
+        ("initial", Out::text(format_duration(retry.initial))),
+        ("factor", Out::raw(&retry.factor)),
+        ("max", Out::text(format_duration(retry.max))),
+        ("jitter", Out::raw(&retry.jitter)),
+    ]);
+    let alert = Out::map([
+        ("fail_after", Out::raw(&monitor.alert.fail_after)),
+        ("recover_after", Out::raw(&monitor.alert.recover_after)),
+        ("quorum", Out::text(monitor.alert.quorum.to_string())),
+    ]);
+    Out::map([
+        ("name", Out::text(name)),
+        (spec.kind().as_str(), self::spec(spec)),
+        ("interval", Out::text(format_duration(*interval))),
+        ("timeout", Out::text(format_duration(*timeout))),
+        ("regions", Out::texts(regions)),
+        ("expect", assertions(&monitor.expect)),
+        ("degraded", assertions(&monitor.degraded)),
+        ("retries", Out::raw(&retry.retries)),
+        ("retry_backoff", backoff),
+        ("alert", alert),
+        ("tags", Out::texts(&monitor.tags)),
+        ("depends_on", Out::texts(&monitor.depends_on)),
+        ("paused", Out::raw(&monitor.paused)),
+    ])
+}
+
+fn assertions(assertions: &[Assertion]) -> Out {
+    Out::texts(assertions)
+}
+
+fn spec(spec: &Spec) -> Out {
+    match spec {
+        Spec::Http(spec) => http(spec),
+        Spec::Tcp(spec) => tcp(spec),
+        Spec::Dns(spec) => dns(spec),
+        Spec::Icmp(spec) => icmp(spec),
+        Spec::Tls(spec) => tls(spec),
+        Spec::Exec(spec) => exec(spec),
+    }
+}
+
+fn http(spec: &HttpSpec) -> Out {
+    let mut out = vec![
+        ("url", Out::text(redact_query(&spec.url))),
+        ("method", Out::text(&spec.method)),
+    ];
+    let headers = spec.headers.iter().map(|(name, value)| {
+        let value = redact_named(name, value);
+        Out::map([("name", Out::text(name)), ("value", Out::text(value))])
+    });
+    out.push(("headers", Out::List(headers.collect())));
+    if let Some(body) = &spec.body {
+        let (form, text) = match std::str::from_utf8(body) {
+            Ok(text) => ("text", text.to_owned()),
+            Err(_) => ("base64", STANDARD.encode(body)),
+        };
+        out.push(("body", Out::map([(form, Out::text(text))])));
+    }
+    match &spec.auth {
+        Some(Auth::Basic {
+            username,
+            password: _,
+        }) => {
+            let basic = Out::map([
+                ("username", Out::text(username)),
+                ("password", Out::text(REDACTED)),
+            ]);
+            out.push(("auth", Out::map([("basic", basic)])));
+        }
+        Some(Auth::Bearer { token: _ }) => {
+            out.push(("auth", Out::map([("bearer", Out::text(REDACTED))])));
+        }
+        None => {}
+    }
+    out.push(("tls", Out::map(tls_options(&spec.tls))));
+    if let Some(proxy) = &spec.proxy {
+        let mut proxy = proxy.clone();
+        if proxy.password().is_some() {
+            // Fails only for URLs without a host.
+            let _ = proxy.set_password(Some(REDACTED));
+        }
+        out.push(("proxy", Out::text(proxy)));
+    }
+    out.push(("http_version", name_of(&VERSIONS, &spec.version)));
+    out.push(("max_redirects", Out::raw(&spec.max_redirects)));
+    out.push(("compression", Out::raw(&spec.compression)));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn tcp(spec: &TcpSpec) -> Out {
+    let mut out = vec![
+        ("host", Out::text(&spec.host)),
+        ("port", Out::raw(&spec.port)),
+    ];
+    if let Some(tls) = &spec.tls {
+        out.push(("tls", Out::map(tls_options(tls))));
+    }
+    let steps = spec.dialogue.iter().map(|step| match step {
+        Step::Send(text) => Out::map([("send", Out::text(text))]),
+        Step::SendBytes(bytes) => Out::map([("send_base64", Out::text(STANDARD.encode(bytes)))]),
+        Step::Expect(pattern) => Out::map([("expect", Out::text(pattern.regex().as_str()))]),
+        Step::StartTls => Out::text("starttls"),
+    });
+    out.push(("dialogue", Out::List(steps.collect())));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn dns(spec: &DnsSpec) -> Out {
+    let mut out = vec![
+        ("name", Out::text(&spec.name)),
+        ("type", Out::text(&spec.record_type)),
+        ("class", name_of(&CLASSES, &spec.class)),
+    ];
+    if let Some(server) = &spec.server {
+        out.push(("server", Out::text(server)));
+    }
+    out.push(("transport", name_of(&TRANSPORTS, &spec.transport)));
+    out.push(("recursion", Out::raw(&spec.recursion)));
+    out.push(("tls", Out::map(tls_options(&spec.tls))));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn icmp(spec: &IcmpSpec) -> Out {
+    let mut out = vec![
+        ("host", Out::text(&spec.host)),
+        ("packets", Out::raw(&spec.packets)),
+        ("payload_size", Out::raw(&spec.payload_size)),
+    ];
+    out.extend(spec.ttl.map(|ttl| ("ttl", Out::raw(&ttl))));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn tls(spec: &TlsSpec) -> Out {
+    let mut out = vec![
+        ("host", Out::text(&spec.host)),
+        ("port", Out::raw(&spec.port)),
+    ];
+    out.extend(
+        spec.starttls
+            .map(|protocol| ("starttls", Out::text(protocol.as_str()))),
+    );
+    out.extend(tls_options(&spec.tls));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn exec(spec: &ExecSpec) -> Out {
+    let environment = spec.environment.iter().map(|(name, value)| {
+        let value = redact_named(name, value);
+        (name.clone(), Out::text(value))
+    });
+    Out::map([
+        ("command", Out::text(&spec.command)),
+        ("arguments", Out::texts(&spec.arguments)),
+        ("environment", Out::Map(environment.collect())),
+        ("warn_only", Out::raw(&spec.warn_only)),
+    ])
+}
+
+fn network(options: &NetworkOptions) -> Vec<(&'static str, Out)> {
+    let mut out = vec![("ip", name_of(&IP_PREFERENCES, &options.ip))];
+    out.extend(
+        options
+            .resolver
+            .map(|resolver| ("resolver", Out::text(resolver.to_string()))),
+    );
+    out
+}
+
+fn tls_options(options: &TlsOptions) -> Vec<(&'static str, Out)> {
+    let mut out = vec![("skip_verify", Out::raw(&options.skip_verify))];
+    out.extend(
+        options
+            .server_name
+            .as_ref()
+            .map(|name| ("server_name", Out::text(name))),
+    );
+    out.extend(options.ca.as_ref().map(|ca| ("ca", Out::text(ca))));
+    if let Some(client) = &options.client_certificate {
+        out.push(("client_certificate", Out::text(&client.certificate)));
+        out.push(("client_key", Out::text(REDACTED_KEY)));
+    }
+    out
+}
+
+fn name_of<T: PartialEq>(options: &[(&'static str, T)], value: &T) -> Out {
+    let found = options.iter().find(|(_, option)| option == value);
+    Out::text(found.map_or("", |(name, _)| *name))
+}
+
+fn redact_named<'a>(name: &str, value: &'a str) -> &'a str {
+    if is_secret(name) { REDACTED } else { value }
+}
+
+/// Whether a name says that its value is a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [
+        "authorization",
+        "cookie",
+        "token",
+        "key",
+        "secret",
+        "password",
+    ]
+    .iter()
+    .any(|word| name.contains(word))
+}
+
+fn redact_query(url: &Url) -> String {
+    if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
+        return url.to_string();
+    }
+    let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    let mut url = url.clone();
+    url.query_pairs_mut().clear().extend_pairs(
+        pairs
+            .iter()
+            .map(|(name, value)| (name, redact_named(name, value))),
+    );
+    url.into()
+}

@@ -1,0 +1,239 @@
+//! Each kind in its short and its long form.
+
+use sonde_core::{Auth, HttpVersion, IpPreference, Spec, StartTls, Step};
+
+use super::{monitors, refused};
+
+/// The spec of the one monitor `text`, without its debug output's secrets.
+#[track_caller]
+fn spec(text: &str) -> Spec {
+    monitors(&format!("monitors: {{a: {{{text}}}}}"))
+        .remove(0)
+        .spec
+}
+
+#[track_caller]
+fn check_target(text: &str, target: &str) {
+    assert_eq!(spec(text).target(), target);
+}
+
+#[track_caller]
+fn check_refused(text: &str, message: &str) {
+    let problems = refused(&format!("monitors: {{a: {{{text}}}}}"));
+    assert!(problems.contains(message), "{problems}");
+}
+
+#[test]
+fn http_short_and_long() {
+    check_target(
+        "http: 'https://me:pass@a.example/x?y=1#z'",
+        "https://a.example/x?y=1",
+    );
+    let Spec::Http(spec) = spec(
+        "http: {url: 'http://m%40e:p%3Aw@a.example', method: post, headers: {A: [1, x], b: true}, body: hi,
+          http_version: 2, follow_redirects: false, compression: false, ip: v6, resolver: '::1',
+          proxy: 'http://p:1', tls: {skip_verify: true, server_name: B.example, ca: a.pem,
+          client_certificate: a.pem, client_key: a.key}}",
+    ) else {
+        panic!("http")
+    };
+    let Some(Auth::Basic { username, password }) = &spec.auth else {
+        panic!("basic")
+    };
+    assert_eq!((username.as_str(), password.as_str()), ("m@e", "p:w"));
+    assert_eq!(
+        (spec.url.as_str(), spec.method.as_str()),
+        ("http://a.example/", "POST")
+    );
+    let headers: Vec<_> = spec
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    assert_eq!(headers, ["A: 1", "A: x", "b: true"]);
+    assert_eq!(spec.body.as_deref(), Some(&b"hi"[..]));
+    assert_eq!(
+        (spec.version, spec.max_redirects, spec.compression),
+        (HttpVersion::Http2, 0, false)
+    );
+    assert_eq!(spec.network.ip, IpPreference::V6);
+    assert_eq!(
+        spec.network.resolver.map(|r| r.to_string()).as_deref(),
+        Some("[::1]:53")
+    );
+    assert_eq!(spec.tls.server_name.as_deref(), Some("b.example"));
+    assert!(spec.tls.skip_verify && spec.tls.ca.is_some() && spec.tls.client_certificate.is_some());
+}
+
+#[test]
+fn http_bodies() {
+    let body = |text: &str| match spec(&format!("http: {{url: 'http://a', body: {text}}}")) {
+        Spec::Http(spec) => spec.body.unwrap_or_default(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(body("{text: '5'}"), b"5");
+    assert_eq!(body("{base64: AP8=}"), [0, 255]);
+    assert_eq!(body("{file: a.bin}"), [0, 255]);
+    assert_eq!(body("{json: [x, 1]}"), br#"["x",1]"#);
+    check_refused(
+        "http: {url: 'http://a', body: {}}",
+        "one of `text`, `json`, `file` or `base64` is missing",
+    );
+    check_refused(
+        "http: {url: 'http://a', body: {file: a.txt}}",
+        "cannot read the file `a.txt`",
+    );
+    check_refused("http: {url: 'http://a', body: {base64: '?'}}", "not base64");
+}
+
+#[test]
+fn http_refuses_what_cannot_be_sent() {
+    check_refused("http: a.example", "a URL begins with http:// or https://");
+    check_refused(
+        "http: 'ftp://a'",
+        "a URL begins with http:// or https://, not ftp://",
+    );
+    check_refused(
+        "http: {url: 'http://a', method: 'G T'}",
+        "is not an HTTP method",
+    );
+    check_refused(
+        "http: {url: 'http://a', headers: {'a b': c}}",
+        "is not a header name",
+    );
+    check_refused(
+        r#"http: {url: 'http://a', headers: {a: "b\r\nc: d"}}"#,
+        "cannot contain line breaks",
+    );
+    check_refused(
+        "http: {url: 'http://u:p@a', auth: {bearer: t}}",
+        "already has a user name",
+    );
+    check_refused(
+        "http: {url: 'http://a', auth: {}}",
+        "`basic` or `bearer` is missing",
+    );
+    check_refused(
+        "http: {url: 'http://a', max_redirects: 1, follow_redirects: true}",
+        "cannot stand beside",
+    );
+    check_refused(
+        "http: {url: 'http://a', tls: {client_key: a.key}}",
+        "are needed together",
+    );
+    check_refused(
+        "http: {url: 'http://a', tls: {ca: a.bin}}",
+        "there is no PEM block `CERTIFICATE`",
+    );
+    check_refused(
+        "http: {url: 'http://a', proxy: 'https://p'}",
+        "a URL begins with http://",
+    );
+}
+
+#[test]
+fn tcp_short_and_long() {
+    check_target("tcp: '[::1]:80'", "[::1]:80");
+    let Spec::Tcp(spec) = spec(
+        r#"tcp: {host: A.example, port: 25, tls: true,
+          dialogue: [{expect: "^220 (.*)"}, {send: "EHLO ${1} $${name}\r\n\0"}, starttls, {send_base64: AP8=}]}"#,
+    ) else {
+        panic!("tcp")
+    };
+    assert_eq!(
+        (spec.host.as_str(), spec.port, spec.tls.is_some()),
+        ("a.example", 25, true)
+    );
+    assert_eq!(
+        spec.dialogue[1],
+        Step::Send("EHLO ${1} ${name}\r\n\0".to_owned())
+    );
+    assert_eq!(
+        spec.dialogue[2..],
+        [Step::StartTls, Step::SendBytes(vec![0, 255])]
+    );
+    let Spec::Tcp(spec) =
+        self::spec("tcp: {address: 'a:5432', tls: {skip_verify: true}, starttls: postgres}")
+    else {
+        panic!("tcp")
+    };
+    assert_eq!(spec.dialogue, StartTls::Postgres.steps());
+    check_refused("tcp: a.example", "has no port");
+    check_refused("tcp: {host: a}", "`port` is missing");
+    check_refused(
+        "tcp: {address: 'a:1', port: 2}",
+        "`port` cannot stand beside `address`",
+    );
+    check_refused(
+        "tcp: {address: 'a:1', dialogue: [{expect: '('}]}",
+        "is not a regular expression",
+    );
+    check_refused(
+        "tcp: {address: 'a:1', dialogue: [startls]}",
+        "did you mean `starttls`?",
+    );
+    check_refused(
+        "tcp: {address: 'a:1', starttls: smpt}",
+        "did you mean `smtp`?",
+    );
+}
+
+#[test]
+fn tls_short_and_long() {
+    check_target("tls: a.example", "a.example:443");
+    check_target(
+        "tls: {host: a.example, port: 25, starttls: smtp, skip_verify: true}",
+        "a.example:25",
+    );
+    check_refused("tls: {port: 25}", "`host` is missing");
+    check_refused(
+        "tls: {host: a, port: 0}",
+        "expected a whole number from 1 to 65535, got the number 0",
+    );
+}
+
+#[test]
+fn dns_short_and_long() {
+    check_target("dns: a.example", "a.example A");
+    check_target(
+        "dns: {name: _dmarc.a.example., type: txt, class: CH, server: 'b:5353', transport: tls, recursion: false}",
+        "_dmarc.a.example. TXT @b:5353",
+    );
+    check_target("dns: {name: ., type: TYPE65}", ". TYPE65");
+    check_refused("dns: {name: a, type: AAA}", "did you mean `AAAA`?");
+    check_refused("dns: 'a b'", "is not a domain name");
+    check_refused("dns: {name: a, server: 'b:x'}", "is not a port");
+}
+
+#[test]
+fn icmp_short_and_long() {
+    check_target("icmp: 192.0.2.1", "192.0.2.1");
+    let Spec::Icmp(spec) = spec("icmp: {host: '::1', packets: 100, payload_size: 65507, ttl: 1}")
+    else {
+        panic!("icmp")
+    };
+    assert_eq!(
+        (spec.packets, spec.payload_size, spec.ttl),
+        (100, 65_507, Some(1))
+    );
+    check_refused(
+        "icmp: {host: a, packets: 0}",
+        "expected a whole number from 1 to 100",
+    );
+    check_refused("icmp: 'a/b'", "is not a host name");
+}
+
+#[test]
+fn exec_short_and_long() {
+    check_target("exec: /bin/true", "/bin/true");
+    let Spec::Exec(spec) =
+        spec("exec: {command: [a, -1], arguments: [b c, 2], environment: {A: 1}, warn_only: true}")
+    else {
+        panic!("exec")
+    };
+    assert_eq!((spec.command.as_str(), spec.warn_only), ("a", true));
+    assert_eq!(spec.arguments, ["-1", "b c", "2"]);
+    assert_eq!(spec.environment["A"], "1");
+    check_refused("exec: ls -l", "the short form is a program alone");
+    check_refused("exec: {command: []}", "the program is missing");
+}
