@@ -52,10 +52,27 @@ impl Command {
             Self::Up(options) => up::run(options).await,
             Self::Check(options) => check::run(options).await,
             Self::Probe(options) => probe::run(options).await,
-            Self::Config(command) => config::run(command).await,
+            Self::Config(command) => config::run(&command),
             Self::Ledger(options) => ledger::run(options).await,
             Self::ExampleService(options) => example_service::run(options).await,
             Self::Completions(options) => completions::run(options.shell),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_says_what_there_is() {
+        insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
     }
 }

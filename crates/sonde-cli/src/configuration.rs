@@ -1,102 +1,128 @@
 //! From files, arguments and the environment to validated monitors; the only reader of configuration files.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sonde_config::{Config, DEFAULT_QUEUES, Inputs, Problems, parse_queues};
-use sonde_core::QueueSettings;
+use sonde_config::{Config, DEFAULT_QUEUES, Inputs, Loaded, Problems, parse_queues};
+use sonde_core::{QueueSettings, Region};
 
 use crate::exit::Error;
 
 /// Looked for, in this order, where no file is named.
 const DEFAULT_FILES: [&str; 2] = ["sonde.yaml", "checkup.json"];
 
-/// Where the configuration is.
+/// Which files a command reads, for commands that run once and need a configuration.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Files {
     /// The configuration; by default ./sonde.yaml, then ./checkup.json
-    #[arg(short, long = "config", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// A queues.toml to use instead of the built-in one (frequencies, retries)
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Frequencies and retries instead of the built-in ones
     #[arg(
         long,
         value_name = "FILE",
         env = "SONDE_QUEUES",
         hide_env_values = true
     )]
-    pub(crate) queues: Option<PathBuf>,
+    queues: Option<PathBuf>,
 }
 
 impl Files {
-    /// The file that was named, or the one that is there; `None` when nothing is.
-    pub(crate) fn find(&self) -> Option<PathBuf> {
-        let default = || {
-            DEFAULT_FILES
-                .iter()
-                .map(PathBuf::from)
-                .find(|path| path.is_file())
-        };
-        self.config.clone().or_else(default)
+    pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
+        queue_settings(self.queues.as_deref())
     }
 
-    /// As [`Files::find`], for commands that need one.
-    pub(crate) fn require(&self) -> Result<PathBuf, Error> {
-        self.find().ok_or_else(|| {
+    /// Reads the configuration and tells its warnings; having none at all is an error here.
+    pub(crate) fn load(
+        &self,
+        settings: &QueueSettings,
+        options: sonde_config::Options,
+    ) -> Result<Config, Error> {
+        let file = self.config.clone().or_else(default_file).ok_or_else(|| {
             Error::usage(
                 "there is no sonde.yaml or checkup.json here: name a file with -c, \
                  or look at one target with `sonde probe https://…`",
             )
-        })
-    }
-
-    pub(crate) fn queues(&self) -> Result<QueueSettings, Error> {
-        let parsed = match &self.queues {
-            Some(path) => parse_queues(&path.display().to_string(), &read(path)?),
-            None => parse_queues("queues.toml", DEFAULT_QUEUES),
-        };
-        parsed.map_err(listed)
+        })?;
+        let loaded = load(&file, settings, options)?;
+        warn(&loaded);
+        Ok(loaded.config)
     }
 }
 
-/// Reads and validates the file at `path`; what is accepted but may surprise is told on standard error.
+/// The configuration of the current folder, if there is one.
+pub(crate) fn default_file() -> Option<PathBuf> {
+    DEFAULT_FILES
+        .iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+}
+
+/// The `queues.toml` at `path`, or the built-in one.
+pub(crate) fn queue_settings(path: Option<&Path>) -> Result<QueueSettings, Error> {
+    let parsed = match path {
+        Some(path) => parse_queues(&path.display().to_string(), &read(path)?),
+        None => parse_queues("queues.toml", DEFAULT_QUEUES),
+    };
+    parsed.map_err(|problems| listed(&problems))
+}
+
+/// Reads and validates the configuration at `path`.
 pub(crate) fn load(
     path: &Path,
-    queues: &QueueSettings,
+    settings: &QueueSettings,
     options: sonde_config::Options,
-) -> Result<Config, Error> {
-    let text = read(path)?;
-    let name = path.display().to_string();
-    parse(
-        &name,
-        &text,
-        path.parent().unwrap_or(Path::new("")),
-        queues,
+) -> Result<Loaded, Error> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    load_text(
+        &path.display().to_string(),
+        &read(path)?,
+        folder,
+        settings,
         options,
     )
 }
 
-/// The same for a text that is not in a file; files that it names are looked for in `folder`.
-pub(crate) fn parse(
+/// The same for a text that is in no file; files that it names are looked for in `folder`.
+pub(crate) fn load_text(
     name: &str,
     text: &str,
     folder: &Path,
-    queues: &QueueSettings,
+    settings: &QueueSettings,
     options: sonde_config::Options,
-) -> Result<Config, Error> {
-    let loaded = sonde_config::parse(&Inputs {
+) -> Result<Loaded, Error> {
+    let parsed = sonde_config::parse(&Inputs {
         name,
         text,
         env: &|name| std::env::var(name).ok(),
         read_file: &|path| read_beside(folder, path),
-        queues,
+        queues: settings,
         options,
     });
-    let loaded = loaded.map_err(listed)?;
+    parsed.map_err(|problems| listed(&problems))
+}
+
+/// Tells what is accepted but may not do what its writer thinks.
+pub(crate) fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         anstream::eprintln!("warning: {warning}");
     }
-    Ok(loaded.config)
+}
+
+/// What results of this process are marked with.
+pub(crate) fn checker_id(region: &Region) -> String {
+    format!("{region}-{}", std::process::id())
+}
+
+/// A name server's address, with or without a port; a name would need resolving itself.
+pub(crate) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
+    let alone = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    text.parse().or_else(|_| alone()).map_err(|_| {
+        "a name server is an IP address, with or without a port: 192.0.2.53 or 192.0.2.53:5353"
+            .to_owned()
+    })
 }
 
 fn read_beside(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
@@ -109,6 +135,6 @@ fn read(path: &Path) -> Result<String, Error> {
     text.map_err(Error::Usage)
 }
 
-fn listed(problems: Problems) -> Error {
+fn listed(problems: &Problems) -> Error {
     Error::Configuration(problems.iter().map(ToString::to_string).collect())
 }

@@ -2,10 +2,14 @@
 
 mod cli;
 mod commands;
+mod configuration;
+mod data;
 mod example;
 mod exit;
 mod lifecycle;
+mod on_demand;
 mod output;
+mod progress;
 mod telemetry;
 
 use std::process::ExitCode;

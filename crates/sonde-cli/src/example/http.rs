@@ -21,7 +21,7 @@ use super::notes::{NoteError, Notes};
 const PAGE: &str = include_str!("page.html");
 
 /// Longest delay that can be asked for; enough to run into any sensible timeout.
-const MAX_DELAY: Duration = Duration::from_secs(60);
+const MAX_DELAY: Duration = Duration::from_mins(1);
 
 /// What `/health` does.
 #[derive(Debug, Clone, Default)]

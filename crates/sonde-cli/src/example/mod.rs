@@ -117,6 +117,7 @@ pub(crate) fn monitors(addresses: &Addresses) -> String {
         .replace("{http}", &addresses.http.to_string())
         .replace("{http.port}", &addresses.http.port().to_string())
         .replace("{https}", &addresses.https.to_string())
+        .replace("{https.port}", &addresses.https.port().to_string())
         .replace("{tcp}", &addresses.tcp.to_string())
         .replace("{dns}", &addresses.dns.to_string())
         .replace("{certificate}", &certificate)

@@ -146,3 +146,28 @@ async fn stopping_closes_what_is_open_and_frees_the_ports() {
         assert!(TcpStream::connect(address).await.is_err(), "{address}");
     }
 }
+
+#[tokio::test]
+async fn the_monitors_for_it_are_a_valid_configuration_of_every_network_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = start(&folder).await;
+    let text = monitors(service.addresses());
+    let settings = crate::configuration::queue_settings(None).unwrap();
+    let options = sonde_config::Options {
+        check_interval: None,
+        allow_exec: false,
+        default_region: sonde_core::Region::local(),
+    };
+    let loaded =
+        crate::configuration::load_text("example", &text, folder.path(), &settings, options)
+            .unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let kinds: std::collections::BTreeSet<_> = loaded
+        .config
+        .monitors
+        .iter()
+        .map(|monitor| monitor.spec.kind().as_str())
+        .collect();
+    assert_eq!(Vec::from_iter(kinds), ["dns", "http", "icmp", "tcp", "tls"]);
+    service.stop().await;
+}
