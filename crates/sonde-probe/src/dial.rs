@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::Name;
 use sonde_core::{IpPreference, NetworkOptions, Phase, Reason};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -21,6 +22,10 @@ use crate::resolver::LookupError;
 const ADDRESSES_TRIED: usize = 6;
 /// A connection that takes longer gets company (RFC 8305 §5 recommends 250 ms and allows up to 2 s).
 const NEXT_ADDRESS: Duration = Duration::from_millis(300);
+
+/// A connection, plain or with TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Resolves `host` (a name or a literal) under the Dns phase and refuses addresses that egress forbids.
 ///
@@ -246,7 +251,7 @@ fn connect_reason(error: &io::Error) -> Reason {
     }
 }
 
-fn in_words(error: &io::Error) -> String {
+pub(crate) fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         io::ErrorKind::ConnectionReset => "connection reset by the peer".to_owned(),

@@ -3,6 +3,7 @@
 //! One file per kind. Every address goes through [`Egress`]; every attempt is bounded by one deadline.
 
 mod dial;
+mod dialogue;
 mod dns;
 mod egress;
 mod environment;
@@ -16,6 +17,8 @@ mod resolver;
 mod retry;
 mod run;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod tls_kind;
 

@@ -16,6 +16,7 @@ pub(crate) use config::ClientConfigs;
 
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
+pub(crate) use refusal::broken;
 use refusal::{certificate_refused, handshake_failed};
 use verify::Recorder;
 

@@ -143,6 +143,13 @@ pub(super) fn handshake_failed(error: &io::Error, host: &str, certificates_seen:
     Failure::new(reason, message)
 }
 
+/// For errors after the handshake: in TLS 1.3 a server refuses a client's certificate only then.
+pub(crate) fn broken(error: &io::Error, host: &str) -> Option<Failure> {
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref())?;
+    let (reason, message) = tls_error(error, host, true);
+    Some(Failure::new(reason, message))
+}
+
 fn tls_error(error: &Error, host: &str, certificates_seen: bool) -> (Reason, String) {
     match error {
         Error::AlertReceived(
