@@ -66,3 +66,149 @@ async fn collect(first: Done, finished: &mut mpsc::Receiver<Done>) -> Vec<Done> 
     }
     batch
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use prometheus_client::registry::Registry;
+    use sonde_core::{Check, Monitor, QueueSettings, Region, Timestamp};
+    use sonde_queue::memory::MemoryQueue;
+    use sonde_queue::{
+        Consumer, Outgoing, QueueName, ResultsMessage, Route, TaskMessage, Topology,
+    };
+
+    use super::*;
+
+    /// A queue that refuses the first `failures` batches of results.
+    struct Unwell {
+        queue: MemoryQueue,
+        failures: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Queue for Unwell {
+        async fn declare(&self, topology: &Topology) -> Result<(), QueueError> {
+            self.queue.declare(topology).await
+        }
+
+        async fn publish(&self, messages: Vec<Outgoing>) -> Result<(), QueueError> {
+            let left = self.failures.load(Ordering::Relaxed);
+            if left > 0 {
+                self.failures.store(left - 1, Ordering::Relaxed);
+                return Err(QueueError::Unavailable {
+                    backend: "test",
+                    source: "no".into(),
+                });
+            }
+            self.queue.publish(messages).await
+        }
+
+        async fn consume(
+            &self,
+            queue: &QueueName,
+            prefetch: u16,
+        ) -> Result<Box<dyn Consumer>, QueueError> {
+            self.queue.consume(queue, prefetch).await
+        }
+
+        async fn depth(&self, queue: &QueueName) -> Result<u64, QueueError> {
+            self.queue.depth(queue).await
+        }
+    }
+
+    const STORE: QueueName = QueueName::Store { partition: 0 };
+
+    async fn task(queue: &Unwell) -> Done {
+        let check = Check::sample(Timestamp::UNIX_EPOCH);
+        let (name, route) = (
+            QueueName::Now {
+                region: Region::local(),
+            },
+            Route::Now {
+                region: Region::local(),
+            },
+        );
+        let task = Outgoing {
+            route,
+            payload: TaskMessage::encode(&check),
+        };
+        queue.queue.publish(vec![task]).await.unwrap();
+        let mut consumer = queue.consume(&name, 1).await.unwrap();
+        let delivery = consumer.receive().await.unwrap();
+        Done {
+            result: CheckResult::sample(),
+            delivery,
+        }
+    }
+
+    async fn start(failures: u32) -> Arc<Unwell> {
+        let settings = QueueSettings {
+            retry: Monitor::sample().retry,
+            delivery_limit: 3,
+            frequencies: Vec::new(),
+        };
+        let queue = Unwell {
+            queue: MemoryQueue::new(),
+            failures: AtomicU32::new(failures),
+        };
+        queue
+            .declare(&Topology::new(&settings, &[Region::local()], 1))
+            .await
+            .unwrap();
+        Arc::new(queue)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_is_away_delays_results_but_loses_none() {
+        let queue = start(3).await;
+        let (done, finished) = mpsc::channel(CAPACITY);
+        done.send(task(&queue).await).await.unwrap();
+        drop(done);
+        let metrics = CheckerMetrics::register(&mut Registry::default());
+        publish(Arc::clone(&queue) as _, 1, finished, metrics)
+            .await
+            .unwrap();
+        let message = queue
+            .consume(&STORE, 1)
+            .await
+            .unwrap()
+            .receive()
+            .await
+            .unwrap();
+        assert_eq!(
+            ResultsMessage::decode(&message.payload)
+                .unwrap()
+                .results
+                .len(),
+            1
+        );
+        let left = queue
+            .depth(&QueueName::Now {
+                region: Region::local(),
+            })
+            .await
+            .unwrap();
+        assert_eq!(left, 0, "acknowledged");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_whose_result_was_not_confirmed_is_delivered_again() {
+        let queue = start(u32::MAX).await;
+        let (done, finished) = mpsc::channel(CAPACITY);
+        done.send(task(&queue).await).await.unwrap();
+        let metrics = CheckerMetrics::register(&mut Registry::default());
+        let publishing = publish(Arc::clone(&queue) as _, 1, finished, metrics);
+        // The checker dies while the broker still refuses.
+        let died = tokio::time::timeout(Duration::from_mins(1), publishing).await;
+        assert!(died.is_err());
+        let left = queue
+            .depth(&QueueName::Now {
+                region: Region::local(),
+            })
+            .await
+            .unwrap();
+        assert_eq!(left, 1, "back in the queue");
+    }
+}

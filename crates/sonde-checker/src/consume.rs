@@ -148,11 +148,9 @@ impl Worker {
         let check = match TaskMessage::decode(&delivery.payload) {
             Ok(check) => check,
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "a task is unreadable and goes to the dead letters");
+                log(&error, "a task is unreadable and goes to the dead letters");
                 if let Err(error) = delivery.reject().await {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "cannot reject a task");
+                    log(&error, "cannot reject a task");
                 }
                 return;
             }
@@ -171,4 +169,8 @@ impl Worker {
         self.metrics.observe(&result);
         result
     }
+}
+
+fn log(error: &(dyn std::error::Error + 'static), message: &str) {
+    tracing::error!(error, message);
 }
