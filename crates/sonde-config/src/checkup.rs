@@ -1,7 +1,7 @@
 //! Checkup's `checkup.json`, with Checkup's meaning.
 //!
-//! Field names, units (nanoseconds) and defaults are those of Checkup's `check/*` packages. Two things differ on
-//! purpose: attempts after the first are made only when one fails, and any DNS answer but NOERROR is a failure.
+//! Field names, units (nanoseconds) and defaults are those of Checkup's `check/*` packages. One thing differs on
+//! purpose: attempts after the first are made only when one fails, and one that succeeds is enough.
 
 mod kinds;
 

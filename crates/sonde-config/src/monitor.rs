@@ -72,25 +72,13 @@ fn monitor<'a>(
         let settled = Shared::decode(fields).settle(&defaults.shared, item.context);
         let expect = assertions::decode(fields.take("expect"), kind);
         let degraded = assertions::decode(fields.take("degraded"), kind);
-        let depends_on = fields
-            .take("depends_on")
-            .and_then(|item| item.list())
-            .unwrap_or_default();
+        let depends_on = fields.take("depends_on").and_then(|item| item.list());
         let paused = fields
             .take("paused")
             .and_then(|item| item.boolean())
             .unwrap_or(false);
         let id = id.ok()?;
-        let depends_on = depends_on.into_iter().filter_map(|on| {
-            let to = on.parse(MonitorId::new)?;
-            dependencies.push(Dependency {
-                from: id.as_str().to_owned(),
-                to: to.clone(),
-                item: on,
-            });
-            Some(to)
-        });
-        let depends_on = depends_on.collect();
+        let depends_on = depend(&id, depends_on.unwrap_or_default(), dependencies);
         Some(Monitor {
             workspace: WorkspaceId::local(),
             name: name.flatten().unwrap_or(id.as_str()).to_owned(),
@@ -109,6 +97,27 @@ fn monitor<'a>(
         })
     })
     .flatten()
+}
+
+/// The ids, each also noted for [`depends::check`] once all monitors are known.
+fn depend<'a>(
+    from: &MonitorId,
+    items: Vec<Item<'a>>,
+    dependencies: &mut Vec<Dependency<'a>>,
+) -> Vec<MonitorId> {
+    let mut ids = Vec::new();
+    for item in items {
+        let Some(to) = item.parse(MonitorId::new) else {
+            continue;
+        };
+        ids.push(to.clone());
+        dependencies.push(Dependency {
+            from: from.to_string(),
+            to,
+            item,
+        });
+    }
+    ids
 }
 
 /// The one key that names the kind, with what it says as far as that is right.

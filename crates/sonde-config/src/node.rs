@@ -224,18 +224,7 @@ impl Builder {
                     );
                 }
             }
-            Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor) else {
-                    return fault(at, "an alias cannot stand inside what it refers to");
-                };
-                let node = node.clone();
-                let (size, depth) = measure(&node.value);
-                self.count(size, at)?;
-                if self.stack.len() + depth > MAX_DEPTH {
-                    return too_deep(at);
-                }
-                self.place(node)?;
-            }
+            Event::Alias(anchor) => self.alias(at, anchor)?,
             Event::Scalar(.., Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
@@ -248,7 +237,7 @@ impl Builder {
                     quoted,
                     expanded: false,
                 };
-                self.count(1, at)?;
+                self.count(at)?;
                 self.complete(
                     Node {
                         at,
@@ -272,10 +261,27 @@ impl Builder {
         Ok(())
     }
 
-    fn count(&mut self, nodes: usize, at: Position) -> Result<(), Fault> {
-        self.nodes += nodes;
+    /// Counts before it copies: aliases of aliases grow without bound.
+    fn alias(&mut self, at: Position, anchor: usize) -> Result<(), Fault> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return fault(at, "an alias cannot stand inside what it refers to");
+        };
+        let (size, depth) = measure(&node.value);
+        if self.nodes + size > MAX_NODES {
+            return too_large(at);
+        }
+        if self.stack.len() + depth > MAX_DEPTH {
+            return too_deep(at);
+        }
+        self.nodes += size;
+        let node = node.clone();
+        self.place(node)
+    }
+
+    fn count(&mut self, at: Position) -> Result<(), Fault> {
+        self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return fault(at, "the file is too large, or its aliases make it so");
+            return too_large(at);
         }
         Ok(())
     }
@@ -300,7 +306,7 @@ impl Builder {
             value,
             key: None,
         });
-        self.count(1, at)
+        self.count(at)
     }
 
     fn complete(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
@@ -332,6 +338,10 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+fn too_large<T>(at: Position) -> Result<T, Fault> {
+    fault(at, "the file is too large, or its aliases make it so")
 }
 
 fn too_deep<T>(at: Position) -> Result<T, Fault> {

@@ -197,7 +197,7 @@ fn endpoint(fields: &mut Fields<'_>) -> Option<(String, u16)> {
     item.parse(|text| address::host_port(text, None))
 }
 
-/// Without a name to ask for, Checkup only connects.
+/// Any answer is good, whatever it says; without a name to ask for, Checkup only connects.
 fn dns(fields: &mut Fields<'_>) -> Option<Checker> {
     let item = fields.required("endpoint_url");
     let target = item
@@ -222,11 +222,24 @@ fn dns(fields: &mut Fields<'_>) -> Option<Checker> {
         tls: TlsOptions::default(),
         network: NetworkOptions::default(),
     }));
+    let expect = vec![
+        Assertion {
+            source: Source::DnsRcode,
+            comparator: Comparator::IsNotEmpty,
+            value: Value::Nothing,
+        },
+        number(
+            Source::DnsCount,
+            Comparator::GreaterOrEqual,
+            0.0,
+            Unit::None,
+        ),
+    ];
     Some(Checker {
         target: spec.target(),
         spec,
         timeout,
-        expect: Vec::new(),
+        expect,
         degraded: Vec::new(),
     })
 }

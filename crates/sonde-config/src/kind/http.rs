@@ -62,13 +62,7 @@ fn long(fields: &mut Fields<'_>, defaults: &NetworkOptions) -> Option<HttpSpec> 
         item.problem("the URL already has a user name and password");
     }
     let (body, content_type) = body.unwrap_or_default();
-    if let Some(content_type) = content_type
-        && !headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"))
-    {
-        headers.push(("content-type".to_owned(), content_type.to_owned()));
-    }
+    headers.extend(implied(&headers, content_type));
     let standard = HttpSpec::get(url);
     Some(HttpSpec {
         method: method.unwrap_or(standard.method),
@@ -83,6 +77,16 @@ fn long(fields: &mut Fields<'_>, defaults: &NetworkOptions) -> Option<HttpSpec> 
         network,
         url: standard.url,
     })
+}
+
+/// The content type that goes with the body, where no header says another.
+fn implied(headers: &[(String, String)], content_type: Option<&str>) -> Option<(String, String)> {
+    let given = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    content_type
+        .filter(|_| !given)
+        .map(|value| ("content-type".to_owned(), value.to_owned()))
 }
 
 /// The URL without its user name and password, and these.

@@ -135,14 +135,14 @@ fn http_refuses_what_cannot_be_sent() {
 fn tcp_short_and_long() {
     check_target("tcp: '[::1]:80'", "[::1]:80");
     let Spec::Tcp(spec) = spec(
-        r#"tcp: {host: A.example, port: 25, tls: true,
+        r#"tcp: {host: A.example, port: 25,
           dialogue: [{expect: "^220 (.*)"}, {send: "EHLO ${1} $${name}\r\n\0"}, starttls, {send_base64: AP8=}]}"#,
     ) else {
         panic!("tcp")
     };
     assert_eq!(
         (spec.host.as_str(), spec.port, spec.tls.is_some()),
-        ("a.example", 25, true)
+        ("a.example", 25, false)
     );
     assert_eq!(
         spec.dialogue[1],
@@ -152,12 +152,19 @@ fn tcp_short_and_long() {
         spec.dialogue[2..],
         [Step::StartTls, Step::SendBytes(vec![0, 255])]
     );
-    let Spec::Tcp(spec) =
-        self::spec("tcp: {address: 'a:5432', tls: {skip_verify: true}, starttls: postgres}")
+    let Spec::Tcp(spec) = self::spec("tcp: {address: 'a:5432', tls: false, starttls: postgres}")
     else {
         panic!("tcp")
     };
     assert_eq!(spec.dialogue, StartTls::Postgres.steps());
+    let Spec::Tcp(spec) = self::spec("tcp: {address: 'a:1', tls: {skip_verify: true}}") else {
+        panic!("tcp")
+    };
+    assert!(spec.tls.is_some_and(|tls| tls.skip_verify));
+    check_refused(
+        "tcp: {address: 'a:1', tls: true, starttls: smtp}",
+        "exclude each other",
+    );
     check_refused("tcp: a.example", "has no port");
     check_refused("tcp: {host: a}", "`port` is missing");
     check_refused(

@@ -89,7 +89,7 @@ fn schema_and_decoder_accept_and_refuse_the_same() {
         "monitors: {}",
         "monitors: {a: {http: 'http://a', retries: '${RETRIES}', paused: '${PAUSED}'}}",
         "monitors: {a: {http: {url: 'http://a', headers: {a: [1, b]}, http_version: 1.1}}}",
-        "monitors: {a: {tcp: {address: 'a:1', tls: true, dialogue: [starttls, {send: ''}]}}}",
+        "monitors: {a: {tcp: {address: 'a:1', tls: true, dialogue: [{send: ''}]}}}",
         "monitors: {a: {exec: {command: [a, 1]}, alert: {quorum: 1}}}",
         "monitors: {a: {tls: {host: a}, regions: [a, b], alert: {quorum: 50%}}}",
     ];
