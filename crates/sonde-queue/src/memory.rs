@@ -342,6 +342,7 @@ impl Drop for MemorySettle {
 #[cfg(test)]
 mod tests {
     use sonde_core::Region;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -377,10 +378,11 @@ mod tests {
         let (queue, _, route) = queue_of_now().await;
         let mut dead = queue.consume(&QueueName::Dead, 1).await.unwrap();
         let start = Instant::now();
-        let (delivery, published) =
-            tokio::join!(dead.receive(), queue.publish(message(&route, "1")));
+        let waiting = timeout(TIME_TO_LIVE * 2, dead.receive());
+        let (delivery, published) = tokio::join!(waiting, queue.publish(message(&route, "1")));
         published.unwrap();
-        assert_eq!(delivery.unwrap().death, Some(Death::Expired));
+        let delivery = delivery.expect("the expiry went unnoticed").unwrap();
+        assert_eq!(delivery.death, Some(Death::Expired));
         assert_eq!(start.elapsed(), TIME_TO_LIVE);
     }
 
@@ -421,8 +423,9 @@ mod tests {
         let mut consumer = queue.consume(&name, 2).await.unwrap();
         let held = consumer.receive().await.unwrap();
         let close = async { queue.close() };
-        let (received, ()) = tokio::join!(consumer.receive(), close);
-        assert!(matches!(received, Err(QueueError::Closed)));
+        let waiting = timeout(TIME_TO_LIVE, consumer.receive());
+        let (received, ()) = tokio::join!(waiting, close);
+        assert!(matches!(received, Ok(Err(QueueError::Closed))));
         let published = queue.publish(message(&route, "2")).await;
         assert!(matches!(published, Err(QueueError::Closed)));
         held.ack().await.unwrap();
