@@ -54,8 +54,7 @@ impl IntoResponse for ApiError {
                 (StatusCode::BAD_REQUEST, "invalid_parameter", Some(*field))
             }
             Self::Internal(source) => {
-                let error: &dyn std::error::Error = source;
-                tracing::error!(error, "request failed");
+                tracing::error!(error = sonde_core::chain(source), "request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", None)
             }
         };

@@ -41,14 +41,18 @@ pub(crate) async fn publish(
             if matches!(error, QueueError::Closed) {
                 return Err(error);
             }
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "cannot publish results; trying again");
+            tracing::warn!(
+                error = sonde_core::chain(&error),
+                "cannot publish results; trying again"
+            );
             tokio::time::sleep(RETRY).await;
         }
         for delivery in deliveries {
             if let Err(error) = delivery.ack().await {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, "cannot acknowledge a task; it will run again");
+                tracing::warn!(
+                    error = sonde_core::chain(&error),
+                    "cannot acknowledge a task; it will run again"
+                );
             }
         }
     }
@@ -201,7 +205,7 @@ mod tests {
         let metrics = CheckerMetrics::register(&mut Registry::default());
         let publishing = publish(Arc::clone(&queue) as _, 1, finished, metrics);
         // The checker dies while the broker still refuses.
-        let died = tokio::time::timeout(Duration::from_mins(1), publishing).await;
+        let died = tokio::time::timeout(Duration::from_secs(10), publishing).await;
         assert!(died.is_err());
         let left = queue
             .depth(&QueueName::Now {

@@ -148,9 +148,12 @@ impl Worker {
         let check = match TaskMessage::decode(&delivery.payload) {
             Ok(check) => check,
             Err(error) => {
-                log(&error, "a task is unreadable and goes to the dead letters");
+                tracing::error!(
+                    error = sonde_core::chain(&error),
+                    "a task is unreadable and goes to the dead letters"
+                );
                 if let Err(error) = delivery.reject().await {
-                    log(&error, "cannot reject a task");
+                    tracing::warn!(error = sonde_core::chain(&error), "cannot reject a task");
                 }
                 return;
             }
@@ -169,8 +172,4 @@ impl Worker {
         self.metrics.observe(&result);
         result
     }
-}
-
-fn log(error: &(dyn std::error::Error + 'static), message: &str) {
-    tracing::error!(error, message);
 }

@@ -3,6 +3,7 @@
 //! Pure: no IO, no async, and no clock but the [`Clock`] that is passed in. Everything else stands on this crate.
 
 mod assertion;
+mod chain;
 mod check;
 mod clock;
 mod frequency;
@@ -23,6 +24,7 @@ mod time;
 pub use assertion::{
     Assertion, Comparator, JsonQuery, ParseError, Pattern, Seen, Source, Unit, Value,
 };
+pub use chain::chain;
 pub use check::{Check, CheckKey, Trigger};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use frequency::{FrequencyClass, QueueSettings, RetryPolicy};

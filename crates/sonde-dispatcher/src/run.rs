@@ -52,8 +52,10 @@ impl Dispatcher {
     ) -> Result<Schedule, DispatcherError> {
         let recovered = self.journal.recover().await?;
         for error in &recovered.unreadable {
-            let error: &dyn std::error::Error = error;
-            tracing::error!(error, "a task left by an earlier process is unreadable");
+            tracing::error!(
+                error = sonde_core::chain(error),
+                "a task left by an earlier process is unreadable"
+            );
         }
         let now = self.clock.now();
         let current: HashMap<_, _> = monitors
@@ -141,8 +143,10 @@ impl Dispatcher {
         loop {
             match self.carry_out(plan).await {
                 Err(DispatcherError::Journal(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "cannot record what is due; checks are waiting");
+                    tracing::error!(
+                        error = sonde_core::chain(&error),
+                        "cannot record what is due; checks are waiting"
+                    );
                 }
                 done => return done,
             }

@@ -50,12 +50,15 @@ impl Ingester {
             }
             Err(error) => {
                 self.metrics.unreadable.inc();
-                let error: &dyn std::error::Error = &error;
                 let head: String = String::from_utf8_lossy(&delivery.payload)
                     .chars()
                     .take(200)
                     .collect();
-                tracing::error!(error, head, "a dead letter is unreadable and is set aside");
+                tracing::error!(
+                    error = sonde_core::chain(&error),
+                    head,
+                    "a dead letter is unreadable and is set aside"
+                );
                 None
             }
         }

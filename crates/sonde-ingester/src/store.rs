@@ -75,8 +75,10 @@ impl Ingester {
             }
             Err(error) => {
                 self.metrics.unreadable.inc();
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, "a results message is unreadable and is set aside");
+                tracing::error!(
+                    error = sonde_core::chain(&error),
+                    "a results message is unreadable and is set aside"
+                );
                 Vec::new()
             }
         }
@@ -90,8 +92,10 @@ impl Ingester {
     ) -> bool {
         let rows: Arc<[CheckResult]> = rows.into();
         while let Err(error) = self.results.store(&rows).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "cannot store results; they wait in the queue");
+            tracing::error!(
+                error = sonde_core::chain(&error),
+                "cannot store results; they wait in the queue"
+            );
             self.metrics.failures.inc();
             tokio::select! {
                 biased;
@@ -109,9 +113,8 @@ impl Ingester {
 pub(crate) async fn acknowledge(deliveries: Vec<Delivery>) {
     for delivery in deliveries {
         if let Err(error) = delivery.ack().await {
-            let error: &dyn std::error::Error = &error;
             tracing::warn!(
-                error,
+                error = sonde_core::chain(&error),
                 "cannot acknowledge results; they will be merged again"
             );
         }

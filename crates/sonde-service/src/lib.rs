@@ -49,8 +49,10 @@ impl Service {
     pub async fn monitors(&self) -> Result<Vec<Monitor>> {
         let found = self.store.monitors(&self.workspace).await?;
         for error in &found.unreadable {
-            let error: &dyn std::error::Error = error;
-            tracing::error!(error, "a stored monitor is left out");
+            tracing::error!(
+                error = sonde_core::chain(error),
+                "a stored monitor is left out"
+            );
         }
         Ok(found.monitors)
     }

@@ -41,8 +41,7 @@ enum PageError {
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let error: &dyn std::error::Error = &self;
-        tracing::error!(error, "page failed");
+        tracing::error!(error = sonde_core::chain(&self), "page failed");
         let text = "<!doctype html><title>Sonde</title><p>This page cannot be shown right now.";
         (StatusCode::INTERNAL_SERVER_ERROR, Html(text)).into_response()
     }

@@ -129,7 +129,7 @@ impl Ledger {
 
     fn print(&self) {
         let mut table = Table::new();
-        table.load_preset(NOTHING);
+        table.load_style(NOTHING);
         table.set_header([
             "minute",
             "region",

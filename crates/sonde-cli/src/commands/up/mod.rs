@@ -106,7 +106,7 @@ impl Machine {
         let store = LibsqlStore::open(&data.configuration()).await;
         let store = store.context("cannot open the configuration store")?;
         let queue = Arc::new(MemoryQueue::new());
-        let topology = Topology::new(&settings, &[options.region.clone()], PARTITIONS);
+        let topology = Topology::new(&settings, std::slice::from_ref(&options.region), PARTITIONS);
         queue
             .declare(&topology)
             .await
@@ -217,8 +217,7 @@ async fn retention(
                 Ok(0) => {}
                 Ok(rows) => tracing::info!(rows, "deleted results older than the retention"),
                 Err(error) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::error!(error, "cannot delete old results; trying again in an hour");
+                    tracing::error!(error = sonde_core::chain(&error), "cannot delete old results; trying again in an hour");
                 }
             },
         }
