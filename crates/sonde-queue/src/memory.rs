@@ -348,7 +348,7 @@ mod tests {
 
     crate::queue_conformance!(memory, async { crate::memory::MemoryQueue::new() });
 
-    const TIME_TO_LIVE: Duration = Duration::from_secs(60);
+    const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
     async fn queue_of_now() -> (MemoryQueue, QueueName, Route) {
         let region = Region::local();
