@@ -83,7 +83,7 @@ fn checker(item: &Item<'_>, interval: Duration, ids: &mut BTreeSet<MonitorId>) -
         let retry = retry(fields, kind.has_spacing());
         let mut checker = kind.decode(fields)?;
         if let Some(threshold) = threshold.filter(|threshold| !threshold.is_zero()) {
-            checker.degraded.push(latency_within(threshold));
+            checker.degraded.push(slower_than(threshold));
         }
         let name = name
             .filter(|name| !name.trim().is_empty())
@@ -141,11 +141,11 @@ fn timeout(fields: &mut Fields<'_>, standard: Duration) -> Duration {
         .unwrap_or(standard)
 }
 
-fn latency_within(threshold: Duration) -> Assertion {
+fn slower_than(threshold: Duration) -> Assertion {
     let milliseconds = threshold.as_secs_f64() * 1e3;
     number(
         Source::Latency,
-        Comparator::LessOrEqual,
+        Comparator::Greater,
         milliseconds,
         Unit::Milliseconds,
     )

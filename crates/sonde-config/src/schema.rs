@@ -118,7 +118,7 @@ fn monitor() -> Value {
         (
             "degraded",
             described(
-                "All must hold, or the check is degraded.",
+                "A check that has not failed is degraded when any of these holds.",
                 &reference("assertions"),
             ),
         ),

@@ -27,7 +27,7 @@ pub struct Monitor {
     pub regions: Vec<Region>,
     /// All must hold, or the check has failed.
     pub expect: Vec<Assertion>,
-    /// All must hold, or the check is degraded.
+    /// A check that is not failed is degraded when any of these holds.
     pub degraded: Vec<Assertion>,
     pub alert: AlertRule,
     pub depends_on: Vec<MonitorId>,

@@ -266,3 +266,148 @@ fn join(targets: &[SocketAddr]) -> String {
     let targets: Vec<_> = targets.iter().map(ToString::to_string).collect();
     targets.join(" or ")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::{TcpListener, UdpSocket};
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::Egress;
+    use crate::testing::{environment, observation, within};
+
+    /// A name server that turns every question into the same kind of answer.
+    async fn name_server(
+        answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static,
+    ) -> (SocketAddr, JoinSet<()>) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut question = [0; 512];
+            while let Ok((read, from)) = socket.recv_from(&mut question).await {
+                let answer = answer(&question[..read]);
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        });
+        (address, tasks)
+    }
+
+    /// The question with its header's answer bit and this code set (RFC 1035 §4.1.1).
+    fn with_code(question: &[u8], code: u8) -> Vec<u8> {
+        let mut answer = question.to_vec();
+        answer[2] |= 0x80;
+        answer[3] = code;
+        answer
+    }
+
+    /// One A record `192.0.2.7` for a question about A; nothing for others.
+    fn with_address(question: &[u8]) -> Vec<u8> {
+        let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
+        let mut answer = with_code(&question[..end], 0);
+        let is_a = question[end - 3] == 1;
+        answer[6..12].copy_from_slice(&[0, u8::from(is_a), 0, 0, 0, 0]);
+        if is_a {
+            answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+        }
+        answer
+    }
+
+    fn asking(resolver: SocketAddr) -> NetworkOptions {
+        NetworkOptions {
+            resolver: Some(resolver),
+            ..NetworkOptions::default()
+        }
+    }
+
+    async fn look_up(host: &str, network: &NetworkOptions) -> Result<Vec<IpAddr>, Failure> {
+        let mut seen = observation();
+        let found = resolve(&environment(Egress::open()), host, network, &mut seen).await;
+        assert!(seen.phases.dns.is_some());
+        found
+    }
+
+    #[tokio::test]
+    async fn every_answer_of_a_name_server_has_its_reason() {
+        for (code, reason) in [
+            (0, Reason::DnsNoAddress),
+            (2, Reason::DnsServfail),
+            (3, Reason::DnsNxdomain),
+            (4, Reason::DnsRcode),
+            (5, Reason::DnsRefused),
+        ] {
+            let (server, _tasks) = name_server(move |question| with_code(question, code)).await;
+            let failure = look_up("shop.example", &asking(server)).await.unwrap_err();
+            assert_eq!(failure.reason, reason, "{}", failure.message);
+            assert!(failure.message.contains("shop.example") && !failure.suspect);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_becomes_addresses_and_is_asked_for_anew_each_time() {
+        let (server, _tasks) = name_server(with_address).await;
+        let network = asking(server);
+        for _ in 0..2 {
+            let found = look_up("shop.example", &network).await;
+            assert_eq!(found, Ok(vec!["192.0.2.7".parse().unwrap()]));
+        }
+        let only_v6 = NetworkOptions {
+            ip: IpPreference::V6,
+            ..network
+        };
+        let failure = look_up("shop.example", &only_v6).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsNoAddress);
+    }
+
+    #[tokio::test]
+    async fn a_dead_name_server_of_the_monitors_own_is_found_out_at_once() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let dead = socket.local_addr().unwrap();
+        drop(socket);
+        let failure = look_up("shop.example", &asking(dead)).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsTimeout);
+        let said = format!("{dead} cannot be reached: Connection refused");
+        assert!(failure.message.contains(&said), "{}", failure.message);
+        assert!(!failure.suspect, "{}", failure.message);
+    }
+
+    #[tokio::test]
+    async fn a_silent_name_server_ends_with_the_deadline() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let network = asking(silent.local_addr().unwrap());
+        let mut seen = within(Duration::from_millis(50));
+        let environment = environment(Egress::open());
+        let failure = resolve(&environment, "shop.example", &network, &mut seen).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsTimeout);
+        assert!(
+            failure.message.contains("`shop.example`"),
+            "{}",
+            failure.message
+        );
+    }
+
+    #[tokio::test]
+    async fn this_machine_knows_localhost_without_asking() {
+        let found = look_up("localhost", &NetworkOptions::default())
+            .await
+            .unwrap();
+        assert!(found.contains(&"127.0.0.1".parse().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_keep_the_next_one_from_being_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let addresses = ["127.0.0.99", "127.0.0.1"].map(|address| address.parse().unwrap());
+        let mut seen = observation();
+        let (_, address) = connect(&addresses, port, &mut seen).await.unwrap();
+        assert_eq!(address.to_string(), format!("127.0.0.1:{port}"));
+        drop(listener);
+        let failure = connect(&addresses, port, &mut seen).await.unwrap_err();
+        assert_eq!(failure.reason, Reason::ConnectRefused);
+        assert!(failure.message.contains("127.0.0.99") && failure.message.contains("127.0.0.1:"));
+    }
+}

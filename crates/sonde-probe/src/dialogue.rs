@@ -186,3 +186,132 @@ fn named(found: &Captures<'_>, pattern: &Pattern) -> Vec<(String, String)> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sonde_core::{NetworkOptions, StartTls, TcpSpec, TlsSpec};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::testing::{Stub, environment, observation, within};
+    use crate::{Egress, tcp, tls_kind};
+
+    fn expect(pattern: &str) -> Step {
+        Step::Expect(Pattern::new(pattern).unwrap())
+    }
+
+    fn spec(stub: &Stub, dialogue: Vec<Step>) -> TcpSpec {
+        TcpSpec {
+            host: "127.0.0.1".to_owned(),
+            port: stub.address.port(),
+            tls: None,
+            dialogue,
+            network: NetworkOptions::default(),
+        }
+    }
+
+    async fn run(spec: &TcpSpec, seen: &mut Observation) -> Result<(), Failure> {
+        tcp::probe(&environment(Egress::open()), spec, seen).await
+    }
+
+    /// Says `words`, then repeats what it hears.
+    async fn echo(words: &'static str) -> Stub {
+        Stub::new(move |mut stream: TcpStream| async move {
+            stream.write_all(words.as_bytes()).await.unwrap();
+            let (mut from, mut to) = stream.split();
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn captures_of_one_reply_go_into_the_next_words() {
+        let stub = echo("+OK hello <1896.697@host>\r\n").await;
+        let dialogue = vec![
+            expect(r"^\+OK (?<greeting>\w+) <(.+)>\r\n"),
+            Step::Send("APOP ${2} ${greeting} ${none} $2\r\n".to_owned()),
+            expect(r"^APOP 1896\.697@host hello \$\{none\} \$2\r\n$"),
+            Step::SendBytes(vec![0xff, b'!']),
+            expect("!$"),
+        ];
+        let mut seen = observation();
+        assert_eq!(run(&spec(&stub, dialogue), &mut seen).await, Ok(()));
+        let reply = seen.tcp.unwrap().reply;
+        assert!(
+            reply.starts_with("+OK hello") && reply.ends_with("\u{fffd}!"),
+            "{reply}"
+        );
+        let phases = seen.phases;
+        assert!(phases.send.is_some() && phases.wait.is_some() && phases.tls.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_said_fails_with_what_was_said() {
+        let stub = Stub::new(|mut stream: TcpStream| async move {
+            stream.write_all(b"421 busy\r\n").await.unwrap();
+        })
+        .await;
+        let mut seen = observation();
+        let failure = run(&spec(&stub, vec![expect("^220 ")]), &mut seen)
+            .await
+            .unwrap_err();
+        assert_eq!(failure.reason, Reason::AssertionTcp);
+        assert!(failure.message.contains("421 busy"), "{}", failure.message);
+        assert_eq!(seen.tcp.unwrap().reply, "421 busy\r\n");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_with_the_deadline_before_and_after_the_first_byte() {
+        for (words, reason) in [("", Reason::WaitTimeout), ("2", Reason::ReceiveTimeout)] {
+            let stub = echo(words).await;
+            let mut seen = within(Duration::from_millis(50));
+            let failure = run(&spec(&stub, vec![expect("^220 ")]), &mut seen).await;
+            assert_eq!(failure.unwrap_err().reason, reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endless_talker_is_cut_off() {
+        let stub = Stub::new(|mut stream: TcpStream| async move {
+            while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+        })
+        .await;
+        let mut seen = observation();
+        let failure = run(&spec(&stub, vec![expect("^220 ")]), &mut seen).await;
+        assert_eq!(failure.unwrap_err().reason, Reason::AssertionTcp);
+        assert_eq!(seen.tcp.unwrap().reply.len(), REPLY_KEPT);
+    }
+
+    #[tokio::test]
+    async fn the_way_into_tls_ends_in_a_handshake() {
+        let stub = Stub::new(|mut stream: TcpStream| async move {
+            stream
+                .write_all(b"220-hello\r\n220 mail\r\n")
+                .await
+                .unwrap();
+            for answer in ["250-x\r\n250 STARTTLS\r\n", "220 go\r\n"] {
+                let mut line = [0; 64];
+                let read = stream.read(&mut line).await.unwrap();
+                assert!(read > 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            // Not TLS: enough to see that the handshake has begun.
+            stream.write_all(b"not tls").await.unwrap();
+            std::future::pending::<()>().await;
+        })
+        .await;
+        let spec = TlsSpec {
+            host: "127.0.0.1".to_owned(),
+            port: stub.address.port(),
+            tls: TlsOptions::default(),
+            starttls: Some(StartTls::Smtp),
+            network: NetworkOptions::default(),
+        };
+        let mut seen = observation();
+        let failure = tls_kind::probe(&environment(Egress::open()), &spec, &mut seen).await;
+        assert_eq!(failure.unwrap_err().reason, Reason::TlsHandshake);
+        assert!(seen.phases.tls.is_some() && seen.tcp.is_none());
+    }
+}

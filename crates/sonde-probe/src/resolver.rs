@@ -8,18 +8,21 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverOpts};
-use hickory_resolver::net::runtime::{RuntimeProvider, TokioRuntimeProvider};
+use hickory_resolver::net::runtime::{DnsUdpSocket, RuntimeProvider, TokioRuntimeProvider};
 use hickory_resolver::net::xfer::DnsHandle;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, NameServerPool, PoolContext, TlsConfig};
 use sonde_core::IpPreference;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -258,14 +261,14 @@ impl LookupError {
     }
 }
 
-/// Tokio's sockets, but UDP ones connected to their server: only those hear from the kernel that nobody listens there.
+/// Tokio's runtime, but with UDP sockets that hear of a server that is not there.
 #[derive(Clone, Default)]
 struct Provider(TokioRuntimeProvider);
 
 impl RuntimeProvider for Provider {
     type Handle = <TokioRuntimeProvider as RuntimeProvider>::Handle;
     type Timer = <TokioRuntimeProvider as RuntimeProvider>::Timer;
-    type Udp = UdpSocket;
+    type Udp = Connected;
     type Tcp = <TokioRuntimeProvider as RuntimeProvider>::Tcp;
 
     fn create_handle(&self) -> Self::Handle {
@@ -292,7 +295,41 @@ impl RuntimeProvider for Provider {
             if cfg!(target_os = "linux") {
                 socket.connect(server).await?;
             }
-            Ok(socket)
+            Ok(Connected(socket))
         })
+    }
+}
+
+/// Only a connected socket is told by the kernel that nobody listens, and only one that waits for errors hears it.
+struct Connected(UdpSocket);
+
+#[async_trait]
+impl DnsUdpSocket for Connected {
+    type Time = <TokioRuntimeProvider as RuntimeProvider>::Timer;
+
+    fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        DnsUdpSocket::poll_recv_from(&self.0, cx, buffer)
+    }
+
+    async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let interest = Interest::READABLE | Interest::ERROR;
+        let receive = || match self.0.take_error()? {
+            Some(error) => Err(error),
+            None => self.0.try_recv_from(buffer),
+        };
+        self.0.async_io(interest, receive).await
+    }
+
+    fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        server: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send_to(cx, bytes, server)
     }
 }

@@ -40,7 +40,7 @@ impl MemoryQueue {
         }
     }
 
-    /// From now on publishing and receiving fail with [`QueueError::Closed`]; what is held can still be settled.
+    /// From now on publishing fails with [`QueueError::Closed`], and receiving does when the queue is empty.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -267,12 +267,12 @@ impl Consumer for MemoryConsumer {
             let changed = self.changed.notified();
             let next_expiry = {
                 let mut state = self.queue.lock();
-                if state.closed {
-                    return Err(QueueError::Closed);
-                }
                 state.expire(Instant::now());
                 if let Some((place, message)) = state.take(&self.name) {
                     return Ok(self.deliver(place, message, permit.take()));
+                }
+                if state.closed {
+                    return Err(QueueError::Closed);
                 }
                 state.next_expiry()
             };

@@ -275,7 +275,7 @@ fn tls(fields: &mut Fields<'_>) -> Option<Checker> {
     let days = threshold.as_secs_f64() / 86_400.0;
     let degraded = vec![number(
         Source::TlsDaysLeft,
-        Comparator::GreaterOrEqual,
+        Comparator::Less,
         days,
         Unit::None,
     )];
@@ -301,7 +301,7 @@ fn exec(fields: &mut Fields<'_>) -> Option<Checker> {
     let warn_only = raise.unwrap_or(false);
     let content = content(fields, &Source::ExecOutput);
     let (expect, degraded) = if warn_only {
-        (Vec::new(), content)
+        (Vec::new(), content.iter().map(Assertion::negated).collect())
     } else {
         (content, Vec::new())
     };

@@ -12,6 +12,8 @@ const DEFAULT_PACKETS: u16 = 3;
 
 /// What `ping` sends.
 const DEFAULT_PAYLOAD: u16 = 56;
+/// What replies are read into, without their headers.
+pub(crate) const MAX_PAYLOAD: i64 = 1980;
 
 pub(super) fn decode(item: &Item<'_>, defaults: &NetworkOptions) -> Option<IcmpSpec> {
     if item.is_map() {
@@ -41,7 +43,7 @@ fn long(fields: &mut Fields<'_>, defaults: &NetworkOptions) -> Option<IcmpSpec> 
     // The largest IPv4 packet, less its header and that of ICMP.
     let payload = fields
         .take("payload_size")
-        .and_then(|item| item.integer(0, 65_507));
+        .and_then(|item| item.integer(0, MAX_PAYLOAD));
     let ttl = fields.take("ttl").and_then(|item| item.integer(1, 255));
     let network = network(fields, defaults);
     let standard = ping(host?, network);

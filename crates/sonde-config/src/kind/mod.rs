@@ -4,7 +4,7 @@ mod body;
 mod dns;
 mod exec;
 mod http;
-mod icmp;
+pub(crate) mod icmp;
 mod tcp;
 mod tls;
 mod tls_options;

@@ -347,7 +347,11 @@ fn icmp() -> Value {
         ("packets", integer("Default: 3.", 1, 100)),
         (
             "payload_size",
-            integer("Bytes after the ICMP header. Default: 56.", 0, 65_507),
+            integer(
+                "Bytes after the ICMP header. Default: 56.",
+                0,
+                crate::kind::icmp::MAX_PAYLOAD,
+            ),
         ),
         ("ttl", integer("Hops at most.", 1, 255)),
     ];

@@ -53,13 +53,13 @@ fn all_five_types_keep_their_meaning() {
     let loaded = load(SAMPLE).unwrap();
     let lines: Vec<_> = loaded.config.monitors.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    example-http (Example (HTTP)): http http://www.example.com/$$a every 1m within 10s, 4 retries every 2s | status in 200..204; body contains "a \"b\""; body not contains "c" | latency <= 500ms
+    example-http (Example (HTTP)): http http://www.example.com/$$a every 1m within 10s, 4 retries every 2s | status in 200..204; body contains "a \"b\""; body not contains "c" | latency > 500ms
     example-http-2 (Example (HTTP)): http http://www.example.com/ every 1m within 10s, 0 retries every 0s | status == 418 | 
     example-tcp (Example TCP): tcp example.com:80 every 1m within 2s, 0 retries every 0s |  | 
     example-dns (Example DNS): dns host.example.com A @ns.example.com:53 every 1m within 1s, 0 retries every 0s | dns.rcode is not empty; dns.count >= 0 | 
     name-server (Name server): tcp ns.example.com:53 every 1m within 1s, 0 retries every 0s |  | 
-    example-tls (Example TLS): tls www.example.com:443 every 1m within 10s, 0 retries every 0s |  | tls.days_left >= 7
-    example-exec (Example exec): exec true every 1m within 10s, 0 retries every 0s |  | exec.output contains "ok"
+    example-tls (Example TLS): tls www.example.com:443 every 1m within 10s, 0 retries every 0s |  | tls.days_left < 7
+    example-exec (Example exec): exec true every 1m within 10s, 0 retries every 0s |  | exec.output not contains "ok"
     "#);
     let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(warnings.join("\n"), @r#"

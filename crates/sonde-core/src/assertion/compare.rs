@@ -32,6 +32,7 @@ pub(super) fn holds(comparator: Comparator, value: &Value, seen: &Seen) -> bool 
         C::Less => ordered(value, seen, |seen, value| seen < value),
         C::LessOrEqual => ordered(value, seen, |seen, value| seen <= value),
         C::In => any(seen, |one| within(value, one)),
+        C::NotIn => !any(seen, |one| within(value, one)),
         C::Contains => contains(value, seen),
         C::NotContains => !contains(value, seen),
         C::Matches => any(seen, |one| matches(value, one)),
@@ -206,6 +207,7 @@ mod tests {
         check("status in 200..204", &Seen::Number(204.0), true);
         check("status in 200..204", &Seen::Number(205.0), false);
         check("status in [200, 301]", &Seen::Number(301.0), true);
+        check("status not in 500..599", &Seen::Number(503.0), false);
         check("size > 1kB", &Seen::Number(1000.0), false);
         check("tls.version >= 1.2", &Seen::Text("1.3".into()), true);
     }
@@ -246,6 +248,28 @@ mod tests {
             ("latency < 1s", false),
         ] {
             check(assertion, &Seen::Missing, expected);
+        }
+    }
+
+    #[test]
+    fn a_negated_assertion_is_the_opposite_of_what_was_seen() {
+        let seen = [Seen::Number(5.0), Seen::Text("5".into()), list(&["5", "7"])];
+        for (assertion, seen) in [
+            ("status > 5", &seen[0]),
+            ("status <= 5", &seen[0]),
+            ("status in 1..4", &seen[0]),
+            ("body == 5", &seen[1]),
+            ("body matches 6", &seen[1]),
+            ("dns.answer contains 7", &seen[2]),
+            ("dns.answer is empty", &seen[2]),
+        ] {
+            let assertion: Assertion = assertion.parse().expect(assertion);
+            assert_ne!(
+                assertion.holds(seen),
+                assertion.negated().holds(seen),
+                "{assertion}"
+            );
+            assert_eq!(assertion.negated().negated(), assertion);
         }
     }
 

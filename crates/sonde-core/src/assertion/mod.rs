@@ -35,6 +35,7 @@ pub enum Comparator {
     Less,
     LessOrEqual,
     In,
+    NotIn,
     Contains,
     NotContains,
     Matches,
@@ -44,7 +45,7 @@ pub enum Comparator {
 }
 
 impl Comparator {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Equal,
         Self::NotEqual,
         Self::GreaterOrEqual,
@@ -52,6 +53,7 @@ impl Comparator {
         Self::Greater,
         Self::Less,
         Self::In,
+        Self::NotIn,
         Self::NotContains,
         Self::NotMatches,
         Self::Contains,
@@ -69,12 +71,34 @@ impl Comparator {
             Self::Less => "<",
             Self::LessOrEqual => "<=",
             Self::In => "in",
+            Self::NotIn => "not in",
             Self::Contains => "contains",
             Self::NotContains => "not contains",
             Self::Matches => "matches",
             Self::NotMatches => "not matches",
             Self::IsEmpty => "is empty",
             Self::IsNotEmpty => "is not empty",
+        }
+    }
+
+    /// The comparator that holds exactly when this one does not, on anything that was seen.
+    #[must_use]
+    pub const fn negated(self) -> Self {
+        match self {
+            Self::Equal => Self::NotEqual,
+            Self::NotEqual => Self::Equal,
+            Self::Greater => Self::LessOrEqual,
+            Self::LessOrEqual => Self::Greater,
+            Self::Less => Self::GreaterOrEqual,
+            Self::GreaterOrEqual => Self::Less,
+            Self::In => Self::NotIn,
+            Self::NotIn => Self::In,
+            Self::Contains => Self::NotContains,
+            Self::NotContains => Self::Contains,
+            Self::Matches => Self::NotMatches,
+            Self::NotMatches => Self::Matches,
+            Self::IsEmpty => Self::IsNotEmpty,
+            Self::IsNotEmpty => Self::IsEmpty,
         }
     }
 
@@ -88,6 +112,15 @@ impl Assertion {
     /// Puts an assertion together from its parts, as the structured form has them.
     pub fn new(source: Source, comparator: Comparator, value: &str) -> Result<Self, ParseError> {
         parse::assemble(source, comparator, value)
+    }
+
+    /// The assertion that the opposite holds.
+    #[must_use]
+    pub fn negated(&self) -> Self {
+        Self {
+            comparator: self.comparator.negated(),
+            ..self.clone()
+        }
     }
 
     /// What was expected, without the source: `in 200..299`.

@@ -82,7 +82,7 @@ pub(super) fn assemble(
         C::Contains | C::NotContains if source.class() != Class::Json => {
             Value::Text(unquote(text)?)
         }
-        C::In => parse_set(source.class(), text)?,
+        C::In | C::NotIn => parse_set(source.class(), text)?,
         C::Greater | C::GreaterOrEqual | C::Less | C::LessOrEqual => {
             let value = parse_scalar(source.class(), text)?;
             if value.base().is_none() {
@@ -276,6 +276,7 @@ mod tests {
         check("status == 200", "status == 200");
         check("status in 200..299", "status in 200..299");
         check("status in [200, 204]", "status in [200, 204]");
+        check("status not in 500..599", "status not in 500..599");
         check(r#"json $.database == "up""#, r#"json $.database == "up""#);
         check("json $['a b'] != 5", "json $['a b'] != 5");
         check(

@@ -68,7 +68,7 @@ fn assess(monitor: &Monitor, look: &Look<'_>) -> Verdict {
     broken.extend(test(&monitor.expect, look));
     let mut outcome = Outcome::Failed;
     if broken.is_empty() {
-        broken.extend(test(&monitor.degraded, look));
+        broken.extend(warnings(&monitor.degraded, look));
         outcome = Outcome::Degraded;
     }
     let first = broken.first();
@@ -101,16 +101,37 @@ fn test(assertions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broke
                 (text, message)
             }
         };
-        Some(Broken {
-            reason: assertion.source.reason(),
-            message,
-            failed: FailedAssertion {
-                assertion: assertion.to_string(),
-                expected: assertion.expected(),
-                seen,
-            },
+        let expected = assertion.expected();
+        Some(Broken::by(assertion, message, expected, seen))
+    })
+}
+
+/// All that hold, in order: each is a reason to call the check degraded. What cannot be seen is none.
+fn warnings(conditions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broken> {
+    conditions.iter().filter_map(|condition| {
+        let seen = look.see(&condition.source).ok()?;
+        condition.holds(&seen).then(|| {
+            let (source, seen) = (&condition.source, condition.show(&seen));
+            let expected = condition.negated().expected();
+            let message = format!("{source} was {seen}: degraded when {condition}");
+            Broken::by(condition, message, expected, seen)
         })
     })
+}
+
+impl Broken {
+    fn by(assertion: &Assertion, message: String, expected: String, seen: String) -> Self {
+        let failed = FailedAssertion {
+            assertion: assertion.to_string(),
+            expected,
+            seen,
+        };
+        Self {
+            reason: assertion.source.reason(),
+            message,
+            failed,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -141,12 +141,12 @@ fn all_failures_are_listed_and_the_first_gives_the_reason() {
 
 #[test]
 fn slow_but_right_is_degraded() {
-    let degraded = ["latency < 1s", "phase.wait < 1s"];
+    let degraded = ["latency > 1s", "phase.wait > 1s"];
     let verdict = judged(None, &answer(), &["status == 503"], &degraded);
     assert_eq!(verdict.outcome, Outcome::Degraded);
     assert_eq!(verdict.reason, Some(Reason::AssertionLatency));
     assert_eq!(verdict.failed.len(), 1);
-    let verdict = judged(None, &answer(), &["status == 503"], &["latency < 3s"]);
+    let verdict = judged(None, &answer(), &["status == 503"], &["latency > 3s"]);
     assert_eq!(verdict.outcome, Outcome::Ok);
     assert_eq!((verdict.reason, verdict.message), (None, None));
 }

@@ -2,6 +2,8 @@
 
 mod certificate;
 mod config;
+#[cfg(test)]
+mod loopback;
 mod refusal;
 mod verify;
 

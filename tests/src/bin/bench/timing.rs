@@ -22,7 +22,7 @@ pub async fn run() -> anyhow::Result<()> {
     let mut template = (*check(&format!("http://{}/wait/{DELAY_MS}", target.http), None)?).clone();
     // A check that keeps the head of its answer, which says how long the target really waited.
     let mut monitor = (*template.monitor).clone();
-    monitor.degraded = vec!["header x-waited-us is empty".parse()?];
+    monitor.degraded = vec!["header x-waited-us is not empty".parse()?];
     template.monitor = Arc::new(monitor);
     let template = Arc::new(template);
 
