@@ -25,10 +25,9 @@ pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
     let text = match command {
         Command::Check(files) => {
             let config = load(files)?;
-            anstream::eprintln!(
-                "the configuration is right: {} monitors",
-                config.monitors.len()
-            );
+            let count = config.monitors.len();
+            let monitors = if count == 1 { "monitor" } else { "monitors" };
+            anstream::eprintln!("the configuration is right: {count} {monitors}");
             return Ok(Exit::Ok);
         }
         Command::Show(files) => sonde_config::render(&load(files)?),

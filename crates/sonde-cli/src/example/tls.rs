@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::net::{TcpListener, TcpStream};
@@ -36,10 +36,11 @@ impl Identity {
     /// A new self-signed certificate for `localhost` and the loopback addresses.
     pub(super) fn generate() -> anyhow::Result<Self> {
         let mut params = CertificateParams::new(NAMES.map(str::to_owned))?;
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "localhost");
+        let name = &mut params.distinguished_name;
+        *name = DistinguishedName::new();
+        name.push(DnType::CommonName, "localhost");
+        // No authority of the machine may have the same name: its key would be tried and not fit.
+        name.push(DnType::OrganizationName, "Sonde example service");
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?;
         let pem = certificate.pem();

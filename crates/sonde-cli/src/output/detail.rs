@@ -11,13 +11,16 @@ use sonde_core::{
 use super::style::{
     BOLD, DIM, RED, YELLOW, cut, mark, outcome_style, paint, show_bytes, show_micros,
 };
-use super::{hints, lines, waterfall};
+use super::{hints, waterfall};
 
 /// Columns of a terminal that nobody has widened.
 const WIDTH: usize = 80;
 
 /// Where the values stand, right of the labels.
 const INDENT: usize = 12;
+
+/// How much of a failure's body is shown; the JSON has more.
+const BODY_LINES: usize = 5;
 
 /// A certificate with less time left is shown as a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * DAY);
@@ -44,12 +47,15 @@ pub(crate) fn picture(result: &CheckResult, now: Timestamp) -> String {
 
 /// Why an outcome is not ok: the assertions that did not hold, or else the message; then the attempts.
 pub(super) fn what_went_wrong(result: &CheckResult) -> String {
-    let failed = result.failed.iter();
-    let mut told: Vec<String> = failed
-        .map(|failed| lines::failed_assertion(&failed.assertion, &failed.seen))
-        .collect();
+    let mark = paint(outcome_style(result.outcome), mark(result.outcome)).to_string();
+    let seen = paint(DIM, "seen").to_string();
+    let failed = result.failed.iter().map(|failed| {
+        let (assertion, value) = (visible(&failed.assertion), visible(&failed.seen));
+        format!("{mark} {assertion}  {seen} {value}")
+    });
+    let mut told: Vec<String> = failed.collect();
     if told.is_empty() {
-        told.extend(result.message.clone());
+        told.extend(result.message.as_deref().map(without_controls));
     }
     if result.attempts.len() > 1 {
         told.push(paint(DIM, attempts(result)).to_string());
@@ -158,12 +164,11 @@ fn fields(result: &CheckResult, now: Timestamp) -> Vec<String> {
             std::iter::once(code).chain(output.lines().map(visible)),
         );
     }
-    if let Some(head) = result
-        .evidence
-        .as_ref()
-        .and_then(|evidence| evidence.response_head.as_ref())
-    {
-        fields.add("answer", head.lines().map(visible));
+    if let Some(evidence) = &result.evidence {
+        let head = evidence.response_head.iter().flat_map(|head| head.lines());
+        fields.add("answer", head.map(visible));
+        let body = evidence.body.iter().flat_map(|body| body.lines());
+        fields.add("body", body.take(BODY_LINES).map(visible));
     }
     fields.lines
 }
@@ -184,10 +189,15 @@ impl Fields {
     }
 }
 
-/// What others sent, on one line and without control characters: it could otherwise steer the terminal.
+/// What others sent, on one line of the fields.
 fn visible(text: &str) -> String {
+    cut(&without_controls(text), WIDTH - INDENT)
+}
+
+/// Control characters in what others sent could steer the terminal.
+fn without_controls(text: &str) -> String {
     let clean = text.chars().map(|c| if c.is_control() { '·' } else { c });
-    cut(&clean.collect::<String>(), WIDTH - INDENT)
+    clean.collect()
 }
 
 fn http_fields(http: &HttpDetail, fields: &mut Fields) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sonde_core::{CheckResult, Monitor, Outcome};
 
-use super::style::{BOLD, DIM, RED, mark, outcome_style, paint, show_micros};
+use super::style::{BOLD, DIM, mark, outcome_style, paint, show_micros};
 use super::{Summary, detail};
 
 /// Names longer than this push their own line out instead of everyone's.
@@ -75,14 +75,5 @@ pub(super) fn summary(summary: &Summary) -> String {
         summary.total,
         shown.join(", "),
         show_micros(summary.duration_us)
-    )
-}
-
-/// The mark of an assertion that did not hold.
-pub(super) fn failed_assertion(assertion: &str, seen: &str) -> String {
-    format!(
-        "{} {assertion}  {} {seen}",
-        paint(RED, '✗'),
-        paint(DIM, "seen")
     )
 }

@@ -75,8 +75,8 @@ fn degraded() -> CheckResult {
     result.reason = Some(Reason::AssertionLatency);
     result.total_us = Some(612_000);
     result.failed = vec![FailedAssertion {
-        assertion: "latency < 400ms".to_owned(),
-        expected: "< 400ms".to_owned(),
+        assertion: "latency > 400ms".to_owned(),
+        expected: "<= 400ms".to_owned(),
         seen: "612ms".to_owned(),
     }];
     result
@@ -184,7 +184,15 @@ fn a_probe_shows_all_that_is_known() {
 
 #[test]
 fn what_a_server_sends_cannot_steer_the_terminal() {
-    let mut result = ok();
-    result.tls.as_mut().unwrap().certificates[0].subject = "CN=\u{1b}[2Jevil".to_owned();
-    assert!(!detail::picture(&result, NOW).contains("\u{1b}[2J"));
+    let evil = "\u{1b}[2Jevil".to_owned();
+    let mut result = failed();
+    result.tls = ok().tls;
+    result.tls.as_mut().unwrap().certificates[0]
+        .subject
+        .clone_from(&evil);
+    result.message = Some(evil.clone());
+    assert!(!detail::picture(&result, NOW).contains(&evil));
+    result.failed = degraded().failed;
+    result.failed[0].seen.clone_from(&evil);
+    assert!(!detail::picture(&result, NOW).contains(&evil));
 }
