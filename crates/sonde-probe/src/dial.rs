@@ -368,7 +368,7 @@ mod tests {
         drop(socket);
         let failure = look_up("shop.example", &asking(dead)).await.unwrap_err();
         assert_eq!(failure.reason, Reason::DnsTimeout);
-        let said = format!("{dead} cannot be reached: Connection refused");
+        let said = format!("{dead} cannot be reached: nothing listens there");
         assert!(failure.message.contains(&said), "{}", failure.message);
         assert!(!failure.suspect, "{}", failure.message);
     }

@@ -245,9 +245,11 @@ impl LookupError {
             },
             NetError::Dns(DnsError::ResponseCode(code)) => Self::Rcode(code, server),
             NetError::Io(error) => Self::Unreachable(server, error.to_string()),
-            NetError::Timeout | NetError::NoConnections | NetError::Busy => {
-                Self::Unreachable(server, "no answer".to_owned())
+            // What the pool makes of errors of the socket.
+            NetError::NoConnections => {
+                Self::Unreachable(server, "nothing listens there".to_owned())
             }
+            NetError::Timeout | NetError::Busy => Self::Unreachable(server, "no answer".to_owned()),
             other => Self::Malformed(other.to_string()),
         }
     }
