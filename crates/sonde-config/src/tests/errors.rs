@@ -61,7 +61,7 @@ monitors:
     sonde.yaml:20:9: monitors.shop.expect[1]: a check of kind http has no `dns.count`
     sonde.yaml:21:9: monitors.shop.expect[2]: expected a duration such as 400ms or 2s, got `2`
     sonde.yaml:22:9: monitors.shop.expect[3]: an assertion that contains `: ` must stand in quotes
-    sonde.yaml:23:27: monitors.shop.expect[4].comparator: expected one of ==, !=, >=, <=, >, <, in, not in, not in, not contains, not matches, contains, matches, is not empty, is empty, got "=" (did you mean `==`?)
+    sonde.yaml:23:27: monitors.shop.expect[4].comparator: expected one of ==, !=, >=, <=, >, <, in, not in, not contains, not matches, contains, matches, is not empty, is empty, got "=" (did you mean `==`?)
     sonde.yaml:24:5: monitors.shop.degraded: expected a list, got "latency < 1s"
     sonde.yaml:27:5: monitors.two.tcp: `tcp` cannot stand beside `http`
     sonde.yaml:28:5: monitors.two.name: expected text, got the number 5; put it in quotes if it is meant as text
