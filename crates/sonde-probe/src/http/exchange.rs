@@ -66,7 +66,7 @@ pub(super) async fn exchange(
         Ok(Err(Broke::Told(failure))) => Err(failure),
         Ok(Err(Broke::Connection(error))) => Err(Broken {
             host: &host,
-            answered: head.is_some() || times.answered(),
+            answered: times.heard(),
             unasked_h2: unasked_h2 && head.is_none(),
         }
         .because(&error)),

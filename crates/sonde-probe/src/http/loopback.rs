@@ -72,6 +72,20 @@ async fn what_is_not_http_has_its_own_reason() {
 }
 
 #[tokio::test]
+async fn a_server_that_speaks_first_is_not_taken_for_one_that_hangs_up() {
+    let stub = Stub::new(|mut stream| async move {
+        stream
+            .write_all(b"220 mail.example ESMTP\r\n")
+            .await
+            .unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let (result, _) = run(&spec(&stub)).await;
+    assert_eq!(result.unwrap_err().reason, Reason::HttpProtocol);
+}
+
+#[tokio::test]
 async fn sloppy_heads_and_empty_bodies_are_forgiven() {
     for answer in [
         &b"HTTP/1.1 200 OK\r\nX : y\r\nFold: a\r\n b\r\n\r\n"[..],

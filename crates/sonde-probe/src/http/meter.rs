@@ -20,6 +20,8 @@ struct Marks {
     sent: Option<Instant>,
     /// The first read after the request was out.
     first: Option<Instant>,
+    /// Something was read, be it before the request was out.
+    heard: bool,
 }
 
 /// The marks of one exchange, shared with the stream under hyper.
@@ -36,6 +38,7 @@ impl Times {
             missing: body.max(1),
             sent: None,
             first: None,
+            heard: false,
         };
         Self {
             start: Instant::now(),
@@ -58,6 +61,7 @@ impl Times {
 
     fn read(&self) {
         self.with(|marks| {
+            marks.heard = true;
             if marks.first.is_none() && marks.missing == 0 {
                 marks.first = Some(Instant::now());
             }
@@ -93,9 +97,9 @@ impl Times {
         }
     }
 
-    /// Whether any byte of an answer came.
-    pub(super) fn answered(&self) -> bool {
-        self.with(|marks| marks.first.is_some())
+    /// Whether the other side said anything.
+    pub(super) fn heard(&self) -> bool {
+        self.with(|marks| marks.heard)
     }
 }
 

@@ -102,20 +102,27 @@ impl<'a> Outgoing<'a> {
                 .entry(CONNECTION)
                 .or_insert(HeaderValue::from_static("close"));
         }
+        let body = self.body();
+        if body.is_empty() && matches!(&*self.method, "POST" | "PUT" | "PATCH") {
+            // Some servers answer 411 without it.
+            headers
+                .entry(CONTENT_LENGTH)
+                .or_insert(HeaderValue::from_static("0"));
+        }
         if let Some(authorization) = &opened.proxy_authorization {
             headers.insert(PROXY_AUTHORIZATION, authorization.clone());
         }
         let uri: Uri = target.parse().map_err(|_| cannot("the URL", &target))?;
         let method = Method::from_bytes(self.method.as_bytes())
             .map_err(|_| cannot("the method", &self.method))?;
-        let mut request = Request::new(Full::new(self.body()));
+        let mut request = Request::new(Full::new(body));
         *request.uri_mut() = uri;
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         Ok(request)
     }
 
-    pub(super) fn body(&self) -> Bytes {
+    fn body(&self) -> Bytes {
         let body = self.spec.body.as_ref().filter(|_| self.with_body);
         body.map_or_else(Bytes::new, |body| Bytes::copy_from_slice(body))
     }
@@ -329,6 +336,19 @@ mod tests {
             build(&Outgoing::new(&spec), true, false).uri().host(),
             Some("own")
         );
+    }
+
+    #[test]
+    fn an_empty_body_has_a_length_where_one_is_due() {
+        let mut spec = spec();
+        spec.body = None;
+        let length = |spec: &HttpSpec| {
+            let request = build(&Outgoing::new(spec), false, false);
+            header(&request, "content-length").map(str::to_owned)
+        };
+        assert_eq!(length(&spec).as_deref(), Some("0"));
+        spec.method = "GET".to_owned();
+        assert_eq!(length(&spec), None);
     }
 
     #[test]
