@@ -1,5 +1,6 @@
 //! A day as a row of bars: height is latency, colour is the outcome, gaps are gaps.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ const BAR_WIDTH: u32 = 5;
 const HEIGHT: f64 = 28.0;
 /// The least height of a bar that has data, so that fast is not invisible.
 const LEAST: f64 = 4.0;
+/// The stub that stands for half an hour without a check.
+const NOTHING: f64 = 1.5;
 
 /// The SVG of the day that ends at `now`, with a text for those who do not see it.
 pub(crate) fn render(buckets: &[Bucket], now: Timestamp) -> String {
@@ -26,17 +29,25 @@ pub(crate) fn render(buckets: &[Bucket], now: Timestamp) -> String {
         .max()
         .unwrap_or(1)
         .max(1);
+    let at = |bucket: &Bucket| bucket.start.since(start).as_secs() / STEP.as_secs();
+    let by_place: HashMap<u64, &Bucket> = buckets
+        .iter()
+        .filter(|bucket| bucket.start >= start)
+        .map(|bucket| (at(bucket), bucket))
+        .collect();
     let mut bars = String::new();
-    for bucket in buckets.iter().filter(|bucket| bucket.start >= start) {
-        let at = bucket.start.since(start).as_secs() / STEP.as_secs();
-        #[expect(clippy::cast_precision_loss, reason = "a bar's height on a screen")]
-        let share = bucket
-            .mean_us
-            .map_or(1.0, |mean| mean as f64 / highest as f64);
-        let height = LEAST + (HEIGHT - LEAST) * share;
-        let (x, y) = (at * u64::from(BAR_WIDTH), HEIGHT - height);
-        let class = class(bucket);
-        let title = title(bucket);
+    for place in 0..u64::from(BARS) {
+        let bucket = by_place.get(&place);
+        let height = bucket.map_or(NOTHING, |bucket| {
+            #[expect(clippy::cast_precision_loss, reason = "a bar's height on a screen")]
+            let share = bucket
+                .mean_us
+                .map_or(1.0, |mean| mean as f64 / highest as f64);
+            LEAST + (HEIGHT - LEAST) * share
+        });
+        let class = bucket.map_or("none", |bucket| class(bucket));
+        let title = bucket.map_or_else(String::new, |bucket| title(bucket));
+        let (x, y) = (place * u64::from(BAR_WIDTH), HEIGHT - height);
         // Writing to a String cannot fail.
         let _ = write!(
             bars,
@@ -124,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_no_bar_and_a_failure_is_marked() {
+    fn a_gap_is_a_gap_and_a_failure_is_marked() {
         let now = Timestamp::from_micros(1_763_640_000_000_000);
         let bucket = |hours: u64, failed| Bucket {
             monitor: sonde_core::MonitorId::new("shop").unwrap(),
@@ -136,7 +147,7 @@ mod tests {
             mean_us: Some(1000),
         };
         let svg = render(&[bucket(3, 0), bucket(1, 2)], now);
-        assert_eq!(svg.matches("<rect").count(), 2);
+        assert_eq!(svg.matches(r#"class="none""#).count(), 46);
         assert!(
             svg.contains(r#"class="down""#) && svg.contains(r#"class="up""#),
             "{svg}"
