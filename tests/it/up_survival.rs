@@ -1,5 +1,6 @@
 //! What `sonde up` keeps when it is killed, stopped or left alone: the ledger balances, and nothing stored is lost.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -15,14 +16,18 @@ fn folder(monitors: usize, url: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut text = "defaults: { interval: 5s, timeout: 4s, retries: 0 }\nmonitors:\n".to_owned();
     for n in 0..monitors {
-        text += &format!("  m{n}: {{ http: \"{url}\" }}\n");
+        writeln!(text, "  m{n}: {{ http: \"{url}\" }}").unwrap();
     }
     std::fs::write(folder.path().join("sonde.yaml"), text).unwrap();
     folder
 }
 
 async fn get(up: &Running, path: &str) -> Value {
-    let answer = reqwest::get(up.url(path)).await.unwrap().error_for_status().unwrap();
+    let answer = reqwest::get(up.url(path))
+        .await
+        .unwrap()
+        .error_for_status()
+        .unwrap();
     answer.json().await.unwrap()
 }
 
@@ -30,7 +35,9 @@ async fn get(up: &Running, path: &str) -> Value {
 async fn rows(up: &Running, monitor: &str) -> Vec<Value> {
     let page = get(up, &format!("/v1/monitors/{monitor}/results?limit=1000")).await;
     let rows = page["results"].as_array().unwrap().clone();
-    rows.into_iter().filter(|row| row["trigger"] == "schedule").collect()
+    rows.into_iter()
+        .filter(|row| row["trigger"] == "schedule")
+        .collect()
 }
 
 async fn ledger(folder: &TempDir) -> (Output, Value) {
@@ -42,7 +49,10 @@ async fn ledger(folder: &TempDir) -> (Output, Value) {
 
 fn total(ledger: &Value, count: &str) -> u64 {
     let minutes = ledger["minutes"].as_array().unwrap();
-    minutes.iter().map(|minute| minute[count].as_u64().unwrap()).sum()
+    minutes
+        .iter()
+        .map(|minute| minute[count].as_u64().unwrap())
+        .sum()
 }
 
 /// Waits until each of `monitors` monitors has a scheduled row.
@@ -68,10 +78,18 @@ async fn a_kill_loses_no_stored_result_and_the_ledger_balances_after_the_next_st
     up.kill().await;
 
     let (output, killed) = ledger(&folder).await;
-    assert_eq!(output.code, Some(0), "right after the kill:\n{}", output.stdout);
+    assert_eq!(
+        output.code,
+        Some(0),
+        "right after the kill:\n{}",
+        output.stdout
+    );
     let up = Sonde::up(folder.path()).serve().await;
     let after = rows(&up, "m7").await;
-    assert!(before.iter().all(|row| after.contains(row)), "a stored row is gone");
+    assert!(
+        before.iter().all(|row| after.contains(row)),
+        "a stored row is gone"
+    );
     let known = after.len();
     wait_until(PATIENCE, async || rows(&up, "m7").await.len() > known).await;
     assert!(up.terminate().await.success());
@@ -93,7 +111,11 @@ async fn a_stop_finishes_and_stores_what_is_in_flight() {
 
     let (output, settled) = ledger(&folder).await;
     assert_eq!(output.code, Some(0), "{}", output.stdout);
-    assert_eq!(total(&settled, "ok"), total(&settled, "scheduled"), "{settled:#}");
+    assert_eq!(
+        total(&settled, "ok"),
+        total(&settled, "scheduled"),
+        "{settled:#}"
+    );
     assert!(total(&settled, "ok") >= 1, "{settled:#}");
 }
 
@@ -110,7 +132,12 @@ async fn what_was_due_while_it_was_down_is_missed_and_accounted_for() {
     wait_until(PATIENCE, async || {
         let (_, now) = ledger(&folder).await;
         let seconds = |time: &Value| {
-            time.as_str().unwrap().parse::<sonde_core::Timestamp>().unwrap().as_micros() / 1_000_000
+            time.as_str()
+                .unwrap()
+                .parse::<sonde_core::Timestamp>()
+                .unwrap()
+                .as_micros()
+                / 1_000_000
         };
         seconds(&now["to"]) - seconds(&last) >= 11
     })
@@ -118,8 +145,14 @@ async fn what_was_due_while_it_was_down_is_missed_and_accounted_for() {
 
     let up = Sonde::up(folder.path()).serve().await;
     let rows = rows(&up, "m0").await;
-    let missed: Vec<_> = rows.iter().filter(|row| row["outcome"] == "missed").collect();
-    assert!(!missed.is_empty() && missed.iter().all(|row| row["reason"] == "not_dispatched"), "{rows:#?}");
+    let missed: Vec<_> = rows
+        .iter()
+        .filter(|row| row["outcome"] == "missed")
+        .collect();
+    assert!(
+        !missed.is_empty() && missed.iter().all(|row| row["reason"] == "not_dispatched"),
+        "{rows:#?}"
+    );
     assert!(up.terminate().await.success());
     let (output, _) = ledger(&folder).await;
     assert_eq!(output.code, Some(0), "{}", output.stdout);
@@ -132,5 +165,11 @@ async fn a_second_process_on_the_same_data_is_refused() {
     let _first = Sonde::up(folder.path()).serve().await;
     let second = Sonde::up(folder.path()).run().await;
     assert_eq!(second.code, Some(3));
-    assert!(second.stderr.contains("another sonde uses the data directory data"), "{}", second.stderr);
+    assert!(
+        second
+            .stderr
+            .contains("another sonde uses the data directory data"),
+        "{}",
+        second.stderr
+    );
 }

@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// Connect, GET, read, close.
-pub async fn http(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) async fn http(address: SocketAddr) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     get(stream).await
 }
 
 /// The same over TLS, with a full handshake each time.
-pub async fn https(address: SocketAddr, connector: TlsConnector) -> anyhow::Result<()> {
+pub(crate) async fn https(address: SocketAddr, connector: TlsConnector) -> anyhow::Result<()> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     get(connector
@@ -31,7 +31,7 @@ pub async fn https(address: SocketAddr, connector: TlsConnector) -> anyhow::Resu
 }
 
 /// Trusts `ca` alone and resumes nothing.
-pub fn connector(ca: &str) -> anyhow::Result<TlsConnector> {
+pub(crate) fn connector(ca: &str) -> anyhow::Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
     let mut config = rustls::ClientConfig::builder()

@@ -22,7 +22,7 @@ modules:
 ";
 
 /// Its own CPU time per probe; `None` where it is not installed.
-pub async fn cost(target: SocketAddr) -> anyhow::Result<Option<Cost>> {
+pub(crate) async fn cost(target: SocketAddr) -> anyhow::Result<Option<Cost>> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("blackbox.yml");
     std::fs::write(&file, CONFIGURATION)?;
@@ -46,8 +46,8 @@ pub async fn cost(target: SocketAddr) -> anyhow::Result<Option<Cost>> {
     let url =
         format!("http://127.0.0.1:{port}/probe?module=http_2xx&target=http://{target}/health");
     let client = reqwest::Client::new();
-    sonde_tests::wait_until(Duration::from_secs(10), || {
-        async || client.get(&url).send().await.is_ok()
+    sonde_tests::wait_until(Duration::from_secs(10), async || {
+        client.get(&url).send().await.is_ok()
     })
     .await;
     for _ in 0..100 {

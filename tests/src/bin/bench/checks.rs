@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use futures_util::future::BoxFuture;
 use sonde_core::{
     AlertRule, Check, Clock as _, Frequency, HttpSpec, Monitor, MonitorId, Outcome, Region,
     RetryPolicy, RunId, Spec, SystemClock, Trigger, WorkspaceId,
@@ -20,24 +21,31 @@ const PER_ROUND: u32 = 2_000;
 /// Enough to keep the machine busy, few enough not to measure queueing.
 const CONCURRENCY: u32 = 8;
 
-pub async fn run() -> anyhow::Result<()> {
+pub(crate) async fn run() -> anyhow::Result<()> {
     let target = Target::start().await?;
     let prober = prober()?;
     let http = check(&format!("http://{}/health", target.http), None)?;
     let url = format!("https://localhost:{}/health", target.https.port());
     let https = check(&url, Some(target.ca.clone()))?;
     let connector = bare::connector(&target.ca)?;
+    let ours = |check: Arc<Check>| -> Operation {
+        let prober = prober.clone();
+        Arc::new(move || Box::pin(probe(prober.clone(), Arc::clone(&check))))
+    };
+    let (sonde_http, sonde_https) = (ours(http), ours(https));
+    let address = target.http;
+    let bare_http: Operation = Arc::new(move || Box::pin(bare::http(address)));
+    let address = target.https;
+    let bare_https: Operation = Arc::new(move || Box::pin(bare::https(address, connector.clone())));
 
     let (mut plain, mut tls) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
-        let bare_http = many(|| bare::http(target.http)).await?;
-        let sonde_http = many(|| probe(prober.clone(), http.clone())).await?;
-        let bare_https = many(|| bare::https(target.https, connector.clone())).await?;
-        let sonde_https = many(|| probe(prober.clone(), https.clone())).await?;
+        let http = (many(&sonde_http).await?, many(&bare_http).await?);
+        let https = (many(&sonde_https).await?, many(&bare_https).await?);
         // The first round warms up.
         if round > 0 {
-            plain.push((sonde_http, bare_http));
-            tls.push((sonde_https, bare_https));
+            plain.push(http);
+            tls.push(https);
         }
     }
     say("| what | CPU per check | wall per check | CPU, against the other |");
@@ -88,15 +96,15 @@ fn row(name: &str, other: &str, rounds: &[(Cost, Cost)]) -> f64 {
     ours
 }
 
-/// One round: the same operation again and again from [`CONCURRENCY`] tasks.
-async fn many<F>(operation: impl Fn() -> F + Clone + Send + 'static) -> anyhow::Result<Cost>
-where
-    F: Future<Output = anyhow::Result<()>> + Send,
-{
+/// Something that is done again and again; boxed for all alike.
+type Operation = Arc<dyn Fn() -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
+/// One round: the same operation from [`CONCURRENCY`] tasks.
+async fn many(operation: &Operation) -> anyhow::Result<Cost> {
     measure(PER_ROUND, async {
         let mut tasks = JoinSet::new();
         for _ in 0..CONCURRENCY {
-            let operation = operation.clone();
+            let operation = Arc::clone(operation);
             tasks.spawn(async move {
                 for _ in 0..PER_ROUND / CONCURRENCY {
                     operation().await?;
@@ -112,7 +120,7 @@ where
     .await
 }
 
-pub fn prober() -> anyhow::Result<Prober> {
+pub(crate) fn prober() -> anyhow::Result<Prober> {
     let settings = Settings {
         egress: Egress::open(),
         resolver: None,
@@ -138,7 +146,7 @@ async fn probe(prober: Prober, check: Arc<Check>) -> anyhow::Result<()> {
 }
 
 /// A check with the assertions that people write, phases and details on.
-pub fn check(url: &str, ca: Option<String>) -> anyhow::Result<Arc<Check>> {
+pub(crate) fn check(url: &str, ca: Option<String>) -> anyhow::Result<Arc<Check>> {
     let mut spec = HttpSpec::get(url.parse()?);
     spec.tls.ca = ca;
     let expect = [

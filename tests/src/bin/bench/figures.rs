@@ -7,13 +7,13 @@ use nix::sys::time::TimeValLike as _;
 
 /// What a round cost, per operation.
 #[derive(Debug, Clone, Copy)]
-pub struct Cost {
-    pub cpu: Duration,
-    pub wall: Duration,
+pub(crate) struct Cost {
+    pub(crate) cpu: Duration,
+    pub(crate) wall: Duration,
 }
 
 /// Measures `work`, which does `operations` of one kind in this process.
-pub async fn measure<E>(
+pub(crate) async fn measure<E>(
     operations: u32,
     work: impl Future<Output = Result<(), E>>,
 ) -> Result<Cost, E> {
@@ -37,7 +37,7 @@ fn own_cpu() -> Duration {
 }
 
 /// User and system time of another process, from the kernel's tick count.
-pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The command's name, in brackets, may hold blanks: count from behind it.
     let fields: Vec<&str> = stat
@@ -51,13 +51,13 @@ pub fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
 }
 
-pub fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// The value below which `share` of the values are.
-pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     #[expect(
         clippy::cast_possible_truncation,
@@ -69,12 +69,12 @@ pub fn quantile(values: &mut [f64], share: f64) -> f64 {
     values.get(at).copied().unwrap_or(f64::NAN)
 }
 
-pub fn micros(duration: Duration) -> f64 {
+pub(crate) fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
 /// Prints a line of results; the one place of the benchmark that writes to standard output.
 #[expect(clippy::print_stdout, reason = "this is what a benchmark is for")]
-pub fn say(line: impl std::fmt::Display) {
+pub(crate) fn say(line: impl std::fmt::Display) {
     println!("{line}");
 }

@@ -21,7 +21,7 @@ struct Options {
     minutes: u64,
 }
 
-pub async fn run(arguments: &[&str]) -> anyhow::Result<()> {
+pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(arguments)?;
     let target = Target::start().await?;
     let folder = tempfile::tempdir()?;

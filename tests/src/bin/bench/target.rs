@@ -24,16 +24,16 @@ const BODY: &str =
     r#"{"status":"up","database":"up","version":"1.2.3","checks":[1,2,3,4,5,6,7,8]}"#;
 
 /// A running server; ends with it.
-pub struct Target {
-    pub http: SocketAddr,
-    pub https: SocketAddr,
+pub(crate) struct Target {
+    pub(crate) http: SocketAddr,
+    pub(crate) https: SocketAddr,
     /// PEM of the authority of `https`.
-    pub ca: String,
+    pub(crate) ca: String,
     _process: Child,
 }
 
 impl Target {
-    pub async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .arg("serve")
             .stdout(Stdio::piped())
@@ -54,7 +54,7 @@ impl Target {
 }
 
 /// The server's own main: prints its addresses and its certificate, serves until its standard input ends.
-pub async fn serve() -> anyhow::Result<()> {
+pub(crate) async fn serve() -> anyhow::Result<()> {
     let identity = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let pem = identity.cert.pem();
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes())?;

@@ -16,7 +16,7 @@ const PER_SECOND: u64 = 500;
 const SECONDS: u64 = 10;
 const DELAY_MS: u64 = 100;
 
-pub async fn run() -> anyhow::Result<()> {
+pub(crate) async fn run() -> anyhow::Result<()> {
     let target = Target::start().await?;
     let prober = prober()?;
     let mut template = (*check(&format!("http://{}/wait/{DELAY_MS}", target.http), None)?).clone();
