@@ -1,6 +1,7 @@
 //! `sonde up`: every role in one process, on one machine, with nothing to install.
 
 mod example;
+mod metrics;
 mod options;
 mod reload;
 mod roles;

@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::info::Info;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sonde_service::Service;
 use tokio::net::TcpListener;
 
-use super::Options;
+use super::{Options, metrics};
 
 /// Bound, not yet served.
 pub(super) struct Listeners {
@@ -54,8 +50,11 @@ async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// An empty registry but for what this process is.
 pub(super) fn registry() -> Registry {
     let mut registry = Registry::default();
-    let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    registry.register("sonde_build", "The running release", build);
+    // A gauge and no info metric: older text parsers know no such type.
+    let build = ConstGauge::new(1_i64);
+    let labelled =
+        registry.sub_registry_with_label(("version".into(), env!("CARGO_PKG_VERSION").into()));
+    labelled.register("sonde_build_info", "The running release", build);
     registry
 }
 
@@ -69,24 +68,10 @@ pub(super) fn main_router(service: &Service, registry: &Arc<Registry>) -> Router
 /// Metrics, health, and `/check`.
 pub(super) fn checker_router(service: &Service, registry: &Arc<Registry>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::expose))
         .with_state(Arc::clone(registry))
         // Served only once every store is open and every role runs: alive is ready.
         .route("/-/healthy", get(|| async { "ok\n" }))
         .route("/-/ready", get(|| async { "ok\n" }))
         .merge(sonde_api::check_router(service.clone()))
-}
-
-/// The media type of the OpenMetrics text format.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
-    let mut text = String::new();
-    match encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "cannot encode metrics");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
 }
