@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::dns::rcode;
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
 use crate::resolver::LookupError;
@@ -127,7 +128,8 @@ fn not_found(host: &str, ip: IpPreference, own: bool, error: LookupError) -> Fai
                 ResponseCode::Refused => Reason::DnsRefused,
                 _ => Reason::DnsRcode,
             };
-            let message = format!("the name server {server} answers `{code}` about `{host}`");
+            let code = rcode(code);
+            let message = format!("the name server {server} answers {code} about `{host}`");
             Failure::new(reason, message)
         }
         LookupError::NoAddress => {

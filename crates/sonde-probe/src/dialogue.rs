@@ -87,10 +87,7 @@ impl<'a> Dialogue<'a> {
             stream.write_all(bytes).await?;
             stream.flush().await
         };
-        let sent = async {
-            work.await
-                .map_err(|error| self.broke(&error, "being sent to"))
-        };
+        let sent = async { work.await.map_err(|error| self.broke(&error, "sending")) };
         seen.phase(Phase::Send, sent).await
     }
 
@@ -114,7 +111,7 @@ impl<'a> Dialogue<'a> {
             match read {
                 Ok(Ok(0)) => return Err(self.unlike(pattern, "closed the connection")),
                 Ok(Ok(_)) => self.hear(before),
-                Ok(Err(error)) => return Err(self.broke(&error, "being listened to")),
+                Ok(Err(error)) => return Err(self.broke(&error, "listening")),
                 Err(timeout) => {
                     let message = self.unlike(pattern, "said no more in time").message;
                     return Err(Failure { message, ..timeout });
@@ -167,7 +164,10 @@ impl<'a> Dialogue<'a> {
     fn broke(&self, error: &io::Error, when: &str) -> Failure {
         let host = self.host;
         tls::broken(error, host).unwrap_or_else(|| {
-            let message = format!("`{host}` while {when}: {}", in_words(error));
+            let message = format!(
+                "the connection to `{host}` broke while {when}: {}",
+                in_words(error)
+            );
             Failure::new(Reason::ConnectReset, message)
         })
     }

@@ -141,7 +141,7 @@ pub(super) fn detail(message: &Message, transport: &str, server: String) -> DnsD
 }
 
 /// The label of the IANA registry: `NOERROR`, `NXDOMAIN`, …
-fn rcode(code: ResponseCode) -> String {
+pub(crate) fn rcode(code: ResponseCode) -> String {
     match code {
         ResponseCode::Unknown(number) => format!("RCODE{number}"),
         // The variants are those labels, but for their case.

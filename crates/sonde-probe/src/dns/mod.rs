@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
 use crate::{dial, tls};
+pub(crate) use message::rcode;
 use message::{Decoded, Question};
 
 /// Times that a question is sent over UDP; the time left is shared equally between them.
@@ -215,7 +216,7 @@ fn lost(error: &io::Error, server: SocketAddr) -> Failure {
         Kind::UnexpectedEof
         | Kind::ConnectionReset
         | Kind::ConnectionAborted
-        | Kind::BrokenPipe => (Reason::ConnectReset, "no answer before the end from"),
+        | Kind::BrokenPipe => (Reason::ConnectReset, "no whole answer came from"),
         Kind::HostUnreachable
         | Kind::NetworkUnreachable
         | Kind::AddrNotAvailable
@@ -224,7 +225,8 @@ fn lost(error: &io::Error, server: SocketAddr) -> Failure {
         Kind::InvalidData => (Reason::TlsHandshake, "the TLS session broke with"),
         _ => (Reason::Internal, "cannot ask"),
     };
-    Failure::new(reason, format!("{what} {server} ({error})"))
+    let said = dial::in_words(error);
+    Failure::new(reason, format!("{what} {server} ({said})"))
 }
 
 #[cfg(test)]

@@ -64,12 +64,25 @@ pub(super) async fn read(
     }
     decoded.map_err(|error| {
         let coding = codings.join(", ");
-        let message = format!("the body is not {coding}, as its headers say: {error}");
+        let message = format!(
+            "the body is not {coding}, as its headers say: {}",
+            why(&error)
+        );
         Broke::Told(Failure::new(Reason::BodyDecode, message))
     })?;
     seen.size = Some(size);
     seen.body = kept.into_bytes();
     Ok(())
+}
+
+/// In words, also where a decoder has none.
+fn why(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        _ if text.contains("BufError") => "it is garbled".to_owned(),
+        _ => text,
+    }
 }
 
 /// The content codings in the order of their use; none when one of them is not known to us.

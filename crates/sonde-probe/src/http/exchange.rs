@@ -66,7 +66,7 @@ pub(super) async fn exchange(
         Ok(Err(Broke::Told(failure))) => Err(failure),
         Ok(Err(Broke::Connection(error))) => Err(Broken {
             host: &host,
-            answered: times.heard(),
+            heard: times.heard(),
             unasked_h2: unasked_h2 && head.is_none(),
         }
         .because(&error)),

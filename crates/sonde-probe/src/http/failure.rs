@@ -12,43 +12,60 @@ use crate::tls;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Broken<'a> {
     pub(super) host: &'a str,
-    /// Some byte of the answer had come.
-    pub(super) answered: bool,
+    /// The first byte that came.
+    pub(super) heard: Option<u8>,
     /// HTTP/2 was spoken without asking, and no head came.
     pub(super) unasked_h2: bool,
 }
 
+/// The first byte of TLS records that servers answer nonsense with: alert and handshake (RFC 8446 §5.1).
+const TLS_RECORDS: [u8; 2] = [21, 22];
+
 impl Broken<'_> {
     pub(super) fn because(self, error: &hyper::Error) -> Failure {
         let host = self.host;
-        if let Some(error) = io_error(error) {
-            if let Some(failure) = tls::broken(error, host) {
-                return failure;
-            }
-            if is_reset(error) {
-                let when = if self.answered {
-                    "in the middle of its answer"
-                } else {
-                    "without an answer"
-                };
-                let message = format!("`{host}` reset the connection {when}");
-                return Failure::new(Reason::ConnectReset, message);
-            }
+        let io = io_error(error);
+        if let Some(failure) = io.and_then(|io| tls::broken(io, host)) {
+            return failure;
         }
-        if self.unasked_h2 {
-            let message = format!("`{host}` does not speak HTTP/2 without TLS");
-            return Failure::new(Reason::HttpVersion, message);
+        let ended = io.is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof);
+        let (reason, message) = match self.heard {
+            _ if io.is_some_and(is_reset) => (
+                Reason::ConnectReset,
+                format!("`{host}` reset the connection {}", self.when()),
+            ),
+            _ if self.unasked_h2 => (
+                Reason::HttpVersion,
+                format!("`{host}` does not speak HTTP/2 without TLS"),
+            ),
+            None => (
+                Reason::ConnectReset,
+                format!("`{host}` closed the connection {}", self.when()),
+            ),
+            Some(_) if ended || error.is_incomplete_message() => (
+                Reason::HttpProtocol,
+                format!("`{host}` closed the connection {}", self.when()),
+            ),
+            Some(byte) if TLS_RECORDS.contains(&byte) => (
+                Reason::HttpProtocol,
+                format!("`{host}` answers with TLS: that port may want https"),
+            ),
+            Some(_) => (
+                Reason::HttpProtocol,
+                format!(
+                    "the answer of `{host}` is not valid HTTP: {}",
+                    innermost(error)
+                ),
+            ),
+        };
+        Failure::new(reason, message)
+    }
+
+    fn when(self) -> &'static str {
+        match self.heard {
+            Some(_) => "in the middle of its answer",
+            None => "without an answer",
         }
-        if self.answered {
-            let message = if error.is_incomplete_message() {
-                format!("`{host}` closed the connection in the middle of its answer")
-            } else {
-                format!("the answer of `{host}` is not valid HTTP: {}", chain(error))
-            };
-            return Failure::new(Reason::HttpProtocol, message);
-        }
-        let message = format!("`{host}` closed the connection without an answer");
-        Failure::new(Reason::ConnectReset, message)
     }
 }
 
@@ -65,8 +82,8 @@ fn io_error(error: &hyper::Error) -> Option<&io::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// The innermost cause, which says the most; hyper's own words above it say little.
-fn chain(error: &hyper::Error) -> String {
+/// The cause that says the most; hyper's own words above it say little.
+fn innermost(error: &hyper::Error) -> String {
     causes(error)
         .last()
         .map_or_else(|| error.to_string(), ToString::to_string)

@@ -250,6 +250,11 @@ async fn a_proxy_gets_the_absolute_url_and_its_credentials() {
     spec.proxy = Some(format!("http://u:p@{}", proxy.address).parse().unwrap());
     let (result, seen) = run(&spec).await;
     assert_eq!((result, seen.http.unwrap().status), (Ok(()), 200));
+
+    let proxy = Stub::http(|_| b"HTTP/1.1 407 No\r\n\r\n".to_vec()).await;
+    spec.proxy = Some(format!("http://{}", proxy.address).parse().unwrap());
+    let (result, _) = run(&spec).await;
+    assert_eq!(result.unwrap_err().reason, Reason::ProxyAuth);
 }
 
 #[tokio::test]

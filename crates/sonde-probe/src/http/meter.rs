@@ -20,8 +20,8 @@ struct Marks {
     sent: Option<Instant>,
     /// The first read after the request was out.
     first: Option<Instant>,
-    /// Something was read, be it before the request was out.
-    heard: bool,
+    /// The first byte read, be it before the request was out.
+    heard: Option<u8>,
 }
 
 /// The marks of one exchange, shared with the stream under hyper.
@@ -38,7 +38,7 @@ impl Times {
             missing: body.max(1),
             sent: None,
             first: None,
-            heard: false,
+            heard: None,
         };
         Self {
             start: Instant::now(),
@@ -59,9 +59,9 @@ impl Times {
         });
     }
 
-    fn read(&self) {
+    fn read(&self, byte: u8) {
         self.with(|marks| {
-            marks.heard = true;
+            marks.heard.get_or_insert(byte);
             if marks.first.is_none() && marks.missing == 0 {
                 marks.first = Some(Instant::now());
             }
@@ -97,8 +97,8 @@ impl Times {
         }
     }
 
-    /// Whether the other side said anything.
-    pub(super) fn heard(&self) -> bool {
+    /// The first byte that the other side said.
+    pub(super) fn heard(&self) -> Option<u8> {
         self.with(|marks| marks.heard)
     }
 }
@@ -123,8 +123,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.times.read();
+        if let Some(byte) = buffer.filled().get(before) {
+            self.times.read(*byte);
         }
         Poll::Ready(Ok(()))
     }

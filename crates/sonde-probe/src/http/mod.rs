@@ -59,7 +59,16 @@ async fn hop(
 ) -> Result<Option<String>, Failure> {
     let opened = route::open(environment, spec, outgoing, seen).await?;
     let request = outgoing.build(&opened)?;
-    exchange(environment, opened, request, spec.max_redirects > 0, seen).await
+    let through_proxy = opened.through_proxy;
+    let next = exchange(environment, opened, request, spec.max_redirects > 0, seen).await?;
+    match &seen.http {
+        // Only proxies answer so (RFC 9110 §15.5.8).
+        Some(http) if through_proxy && http.status == 407 => {
+            let message = "the proxy asks for other credentials (407)";
+            Err(Failure::new(Reason::ProxyAuth, message))
+        }
+        _ => Ok(next),
+    }
 }
 
 /// The absolute form of a `Location` (RFC 9110 §10.2.2), for the schemes that a check may follow.

@@ -78,9 +78,11 @@ async fn ask(
             return Err(protocol("the proxy's answer to CONNECT does not end"));
         }
         if stream.read_buf(&mut head).await.map_err(broken)? == 0 {
-            return Err(protocol(
-                "the proxy closed the connection without an answer",
-            ));
+            return Err(protocol(if head.is_empty() {
+                "the proxy closed the connection without an answer"
+            } else {
+                "the proxy closed the connection in the middle of its answer"
+            }));
         }
     }
     judge(&head, target)

@@ -171,6 +171,10 @@ fn tls_error(error: &Error, host: &str, certificates_seen: bool) -> (Reason, Str
             AlertDescription::HandshakeFailure
             | AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied
             | AlertDescription::UnknownCA,
         ) => (
