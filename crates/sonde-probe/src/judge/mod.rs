@@ -93,7 +93,7 @@ fn test(assertions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broke
             Ok(seen) => {
                 let (source, seen) = (&assertion.source, assertion.show(&seen));
                 let expected = assertion.expected();
-                let message = format!("{source} was {seen}, expected {expected}");
+                let message = format!("{source} was {}, expected {expected}", line(&seen));
                 (seen, message)
             }
             Err(text) => {
@@ -113,10 +113,15 @@ fn warnings(conditions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = B
         condition.holds(&seen).then(|| {
             let (source, seen) = (&condition.source, condition.show(&seen));
             let expected = condition.negated().expected();
-            let message = format!("{source} was {seen}: degraded when {condition}");
+            let message = format!("{source} was {}: degraded when {condition}", line(&seen));
             Broken::by(condition, message, expected, seen)
         })
     })
+}
+
+/// What was seen, as part of a sentence.
+fn line(seen: &str) -> String {
+    seen.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 impl Broken {
