@@ -7,7 +7,6 @@ mod data;
 mod example;
 mod exit;
 mod lifecycle;
-mod on_demand;
 mod output;
 mod progress;
 mod telemetry;

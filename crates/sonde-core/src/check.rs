@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Frequency, Monitor, MonitorId, Region, RunId, Timestamp, WorkspaceId};
+use crate::{Frequency, Monitor, MonitorId, QueueSettings, Region, RunId, Timestamp, WorkspaceId};
 
 /// The namespace of check ids. Fixed for ever: changing it renames every check.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5e0f_a3a8_2c5e_5c0d_9d5c_7a40_50de_0001);
@@ -74,6 +74,27 @@ pub struct Check {
 }
 
 impl Check {
+    /// A check that is asked for at `now`. No next slot bounds it: all attempts have their time.
+    pub fn on_demand(
+        monitor: Arc<Monitor>,
+        region: Region,
+        settings: &QueueSettings,
+        run_id: RunId,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            region,
+            slot: now,
+            run_id,
+            trigger: Trigger::OnDemand,
+            frequency: settings.class_of(monitor.interval).name.clone(),
+            deadline: now + monitor.longest_execution(),
+            dispatched_at: now,
+            in_maintenance: false,
+            monitor,
+        }
+    }
+
     pub fn key(&self) -> CheckKey {
         CheckKey {
             workspace: self.monitor.workspace.clone(),

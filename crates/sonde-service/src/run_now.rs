@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Check, CheckKey, CheckResult, Monitor, RunId, Timestamp, Trigger};
+use sonde_core::{Check, CheckKey, CheckResult, Monitor, RunId, Timestamp};
 use sonde_queue::{Outgoing, Route, TaskMessage};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
@@ -67,24 +67,11 @@ impl Service {
     }
 
     fn on_demand(&self, monitor: &Monitor, now: Timestamp) -> impl Iterator<Item = Check> {
-        let frequency = self.settings.class_of(monitor.interval).name.clone();
         let run_id = RunId::random();
         let monitor = Arc::new(monitor.clone());
-        let deadline = now + monitor.longest_execution();
-        monitor
-            .regions
-            .clone()
-            .into_iter()
-            .map(move |region| Check {
-                monitor: Arc::clone(&monitor),
-                region,
-                slot: now,
-                run_id,
-                trigger: Trigger::OnDemand,
-                frequency: frequency.clone(),
-                deadline,
-                dispatched_at: now,
-                in_maintenance: false,
-            })
+        let regions = monitor.regions.clone().into_iter();
+        regions.map(move |region| {
+            Check::on_demand(Arc::clone(&monitor), region, &self.settings, run_id, now)
+        })
     }
 }

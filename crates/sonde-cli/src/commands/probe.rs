@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use sonde_core::{Assertion, Clock as _, Region, SystemClock, parse_duration};
+use sonde_core::{Assertion, Check, Clock as _, Region, RunId, SystemClock, parse_duration};
 use sonde_probe::{Egress, Prober, Settings};
 
 use crate::commands::check;
 use crate::configuration;
 use crate::exit::{Error, Exit};
-use crate::on_demand;
 use crate::output::{Stdout, detail, json};
 
 /// Look at one target, phase by phase
@@ -90,7 +89,13 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     })
     .context("cannot probe anything from here")?;
     let queues = configuration::queue_settings(None)?;
-    let check = on_demand::check(monitor, Region::local(), &queues, SystemClock.now());
+    let check = Check::on_demand(
+        monitor,
+        Region::local(),
+        &queues,
+        RunId::random(),
+        SystemClock.now(),
+    );
     let result = prober.run(&check, &SystemClock).await;
     let text = match options.format {
         Format::Pretty => detail::picture(&result, SystemClock.now()),

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{
-    CheckResult, Clock as _, Monitor, Outcome, QueueSettings, Region, SystemClock, format_duration,
+    Check, CheckResult, Clock as _, Monitor, Outcome, QueueSettings, Region, RunId, SystemClock,
+    format_duration,
 };
 use sonde_probe::Prober;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::on_demand;
 use crate::progress::Progress;
 
 /// Between two runs of a monitor that `--wait` waits for: a server that is starting is seen soon enough.
@@ -73,7 +73,13 @@ impl Runner {
     async fn run(&self, monitor: Arc<Monitor>, repeated: bool) -> CheckResult {
         let _permit = self.permits.acquire().await;
         let now = SystemClock.now();
-        let mut check = on_demand::check(monitor, self.region.clone(), &self.queues, now);
+        let mut check = Check::on_demand(
+            monitor,
+            self.region.clone(),
+            &self.queues,
+            RunId::random(),
+            now,
+        );
         if let Some(wait) = self.wait.filter(|_| repeated) {
             let enough = wait.left().max(check.monitor.timeout);
             check.deadline = check.deadline.min(now + enough);
