@@ -38,39 +38,36 @@ pub(super) async fn open(
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().unwrap_or(80);
     let secure = url.scheme() == "https";
-    let mut opened = Opened {
-        stream: Box::new(tokio::io::empty()),
-        h2: spec.version == HttpVersion::Http2 && !secure && spec.proxy.is_none(),
-        secure,
-        through_proxy: !secure && spec.proxy.is_some(),
-        proxy_authorization: None,
-    };
-    let tcp = if let Some(proxy) = &spec.proxy {
-        let (tcp, authorization) =
-            through(environment, spec, proxy, (host, port, secure), seen).await?;
-        opened.proxy_authorization = authorization;
-        tcp
+    let (tcp, proxy_authorization) = if let Some(proxy) = &spec.proxy {
+        through(environment, spec, proxy, (host, port, secure), seen).await?
     } else {
         let addresses = dial::resolve(environment, host, &spec.network, seen).await?;
-        dial::connect(&addresses, port, seen).await?.0
+        (dial::connect(&addresses, port, seen).await?.0, None)
     };
-    if secure {
+    let (stream, h2): (Box<dyn Stream>, bool) = if secure {
         let alpn: &[&[u8]] = match spec.version {
             HttpVersion::Auto => &[H2, H1],
             HttpVersion::Http1 => &[H1],
             HttpVersion::Http2 => &[H2],
         };
         let stream = tls::handshake(environment, tcp, host, &outgoing.tls, alpn, seen).await?;
-        opened.h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-        opened.stream = Box::new(stream);
+        let h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+        (Box::new(stream), h2)
     } else {
-        opened.stream = Box::new(tcp);
-    }
-    if spec.version == HttpVersion::Http2 && !opened.h2 {
+        let h2 = spec.version == HttpVersion::Http2 && spec.proxy.is_none();
+        (Box::new(tcp), h2)
+    };
+    if spec.version == HttpVersion::Http2 && !h2 {
         let message = format!("HTTP/2 is not to be had from `{host}` this way");
         return Err(Failure::new(Reason::HttpVersion, message));
     }
-    Ok(opened)
+    Ok(Opened {
+        stream,
+        h2,
+        secure,
+        through_proxy: !secure && spec.proxy.is_some(),
+        proxy_authorization,
+    })
 }
 
 /// A connection through a proxy, and the credentials that go with the request itself: those of a tunnel do not.
