@@ -7,5 +7,20 @@
 )]
 
 mod infra;
+mod probe_bodies;
+mod probe_certificates;
+mod probe_dns;
+mod probe_egress;
+mod probe_failures;
+mod probe_local;
+mod probe_names;
+mod probe_phases;
+mod probe_proxy;
+mod probe_redirects;
+mod probe_requests;
+mod probe_retries;
+mod probe_tcp;
 mod stubs;
 mod tidy;
+mod up_surface;
+mod up_survival;

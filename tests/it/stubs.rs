@@ -61,7 +61,7 @@ async fn a_full_queue_takes_no_connection_until_it_opens() {
     tokio::pin!(connecting);
     assert!(timeout(SECOND / 5, &mut connecting).await.is_err());
 
-    let _server = unreachable.open();
+    let _server = unreachable.open("");
     // The kernel doubles its pause each time: 1 s, then 3 s after the first try.
     timeout(4 * SECOND, connecting).await.unwrap().unwrap();
 }

@@ -1,10 +1,11 @@
-//! Harness of the integration tests: targets that misbehave on purpose, certificates that are wrong on purpose, and a
-//! runner for the `sonde` binary.
+//! Harness of the integration tests: targets that misbehave on purpose, certificates that are wrong on purpose,
+//! checks of them, and a runner for the `sonde` binary.
 //!
 //! Everything is on loopback and ends with the value that started it. A stub that cannot start panics: there is
 //! nothing that a test could do about it.
 
 pub mod certificates;
+pub mod checks;
 pub mod promtool;
 pub mod sonde;
 pub mod stub;

@@ -21,6 +21,8 @@ use super::{ANY_PORT, Server, Stream};
 pub struct Answer {
     code: ResponseCode,
     records: Vec<RData>,
+    authority: Vec<RData>,
+    additional: Vec<RData>,
     delay: Duration,
     silent: bool,
     truncated: bool,
@@ -32,6 +34,8 @@ impl Answer {
         Self {
             code: ResponseCode::NoError,
             records: records.into_iter().collect(),
+            authority: Vec::new(),
+            additional: Vec::new(),
             delay: Duration::ZERO,
             silent: false,
             truncated: false,
@@ -63,6 +67,20 @@ impl Answer {
             silent: true,
             ..Self::records([])
         }
+    }
+
+    /// Goes into the authority section, whatever is asked.
+    #[must_use]
+    pub fn authority(mut self, record: RData) -> Self {
+        self.authority.push(record);
+        self
+    }
+
+    /// Goes into the additional section, whatever is asked.
+    #[must_use]
+    pub fn additional(mut self, record: RData) -> Self {
+        self.additional.push(record);
+        self
     }
 
     /// Waits so long before answering.
@@ -174,12 +192,16 @@ impl Zone {
             let asked = question.query_type;
             let fits =
                 |kind| asked == RecordType::ANY || kind == asked || kind == RecordType::CNAME;
+            let record = |data| {
+                let mut record = Record::from_rdata(question.name.clone(), 60, data);
+                record.dns_class = question.query_class;
+                record
+            };
             let records = answer.records.into_iter();
-            response.add_answers(
-                records
-                    .filter(|data| fits(data.record_type()))
-                    .map(|data| Record::from_rdata(question.name.clone(), 60, data)),
-            );
+            let records = records.filter(|data| fits(data.record_type()));
+            response.add_answers(records.map(record));
+            response.add_authorities(answer.authority.into_iter().map(record));
+            response.add_additionals(answer.additional.into_iter().map(record));
         }
         response.add_query(question);
         response.to_vec().ok()

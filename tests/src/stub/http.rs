@@ -99,6 +99,8 @@ pub struct Reply {
     body: Body,
     /// Before the status line.
     delay: Duration,
+    /// Given to so many requests before this one.
+    first: Option<(usize, Box<Reply>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +125,7 @@ impl Reply {
             headers: HeaderMap::new(),
             body: Body::once(Bytes::new()),
             delay: Duration::ZERO,
+            first: None,
         }
     }
 
@@ -224,6 +227,13 @@ impl Reply {
         self
     }
 
+    /// Gives the first `times` requests the reply `instead`.
+    #[must_use]
+    pub fn but_first(mut self, times: usize, instead: Self) -> Self {
+        self.first = Some((times, Box::new(instead)));
+        self
+    }
+
     /// Waits so long between the head and each part of the body.
     #[must_use]
     pub fn pausing(mut self, before_part: Duration) -> Self {
@@ -276,11 +286,14 @@ async fn answer(
         headers: head.headers,
         body: body.unwrap_or_default(),
     };
-    log.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(request.clone());
-    let reply = routes.get(&request.path).cloned();
-    let reply = reply.unwrap_or_else(|| Reply::status(404));
+    let earlier = note(log, &request);
+    let reply = match routes.get(&request.path) {
+        None => Reply::status(404),
+        Some(reply) => match &reply.first {
+            Some((times, instead)) if earlier < *times => *instead.clone(),
+            _ => reply.clone(),
+        },
+    };
     tokio::time::sleep(reply.delay).await;
 
     let body = match reply.body {
@@ -297,6 +310,15 @@ async fn answer(
     *response.status_mut() = reply.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// How many requests for the same path there were before this one.
+fn note(log: &Mutex<Vec<Received>>, request: &Received) -> usize {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    let earlier = log.iter().filter(|other| other.path == request.path);
+    let earlier = earlier.count();
+    log.push(request.clone());
+    earlier
 }
 
 impl Body {

@@ -15,6 +15,16 @@ pub async fn silent() -> Server {
     Server::start(|mut stream| async move { drain(&mut stream).await }).await
 }
 
+/// Accepts, and does not even read.
+pub async fn deaf() -> Server {
+    Server::start(|stream| async move {
+        std::future::pending::<()>().await;
+        drop(stream);
+        Ok(())
+    })
+    .await
+}
+
 /// Answers every connection with a reset.
 pub async fn resetting() -> Server {
     Server::start(|stream| async move { stream.set_zero_linger() }).await
@@ -50,22 +60,25 @@ pub async fn answering(bytes: impl Into<Vec<u8>>) -> Server {
 /// Like [`answering`], `step` bytes at a time with a pause before each.
 pub async fn dripping(bytes: impl Into<Vec<u8>>, step: usize, pause: Duration) -> Server {
     let bytes = bytes.into();
-    Server::start(move |mut stream| {
-        let bytes = bytes.clone();
-        async move {
-            if stream.read(&mut [0; 8192]).await? == 0 {
-                return Ok(());
-            }
-            for part in bytes.chunks(step) {
-                tokio::time::sleep(pause).await;
-                stream.write_all(part).await?;
-            }
-            // Closing with unread bytes in the buffer would be a reset: end our side, then let the peer close.
-            stream.shutdown().await?;
-            drain(&mut stream).await
-        }
-    })
-    .await
+    Server::start(move |stream| answer(stream, bytes.clone(), step, pause)).await
+}
+
+async fn answer(
+    mut stream: TcpStream,
+    bytes: Vec<u8>,
+    step: usize,
+    pause: Duration,
+) -> io::Result<()> {
+    if stream.read(&mut [0; 8192]).await? == 0 {
+        return Ok(());
+    }
+    for part in bytes.chunks(step) {
+        tokio::time::sleep(pause).await;
+        stream.write_all(part).await?;
+    }
+    // Closing with unread bytes in the buffer would be a reset: end our side, then let the peer close.
+    stream.shutdown().await?;
+    drain(&mut stream).await
 }
 
 /// Bytes of no protocol, the same each time.
@@ -124,12 +137,13 @@ impl Unreachable {
             .expect("a listener has an address")
     }
 
-    /// Begins to accept: who has been trying gets in when the kernel tries again, a second after it first did. This
-    /// is the one way to delay a connect on loopback.
-    pub fn open(self) -> Server {
+    /// Begins to accept, and from then on is as [`answering`]: who has been trying gets in when the kernel tries
+    /// again, a second after it first did. This is the one way to delay a connect on loopback.
+    pub fn open(self, bytes: impl Into<Vec<u8>>) -> Server {
+        let bytes = bytes.into();
         drop(self.waiting);
-        Server::accept_on(self.listener, |mut stream| async move {
-            drain(&mut stream).await
+        Server::accept_on(self.listener, move |stream| {
+            answer(stream, bytes.clone(), usize::MAX, Duration::ZERO)
         })
     }
 }
