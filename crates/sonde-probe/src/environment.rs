@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use crate::Egress;
 use crate::icmp::Sockets;
 use crate::resolver::Resolver;
-use crate::tls::ClientConfigs;
+use crate::tls::{self, ClientConfigs};
 
 /// Bodies kept for assertions, over all running checks, in units of [`BODY_UNIT`]: 64 MiB.
 const BODY_UNITS: usize = 16 * 1024;
@@ -40,6 +40,8 @@ pub struct Environment {
 
 impl Environment {
     pub(crate) fn new(settings: Settings) -> Result<Self, EnvironmentError> {
+        // Now, so that the first check does not wait for it.
+        tls::load_system_roots();
         let resolver = Resolver::new(settings.resolver)
             .map_err(|error| EnvironmentError::Resolver(Box::new(error)))?;
         Ok(Self {

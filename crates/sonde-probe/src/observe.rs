@@ -33,6 +33,8 @@ impl Failure {
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) deadline: Instant,
+    /// Whether an assertion does, so that more of it than evidence needs is kept.
+    pub(crate) looks_at_body: bool,
     pub(crate) phases: Phases,
     /// Set by kinds whose latency is not the attempt's duration (icmp: the mean round trip).
     pub(crate) latency: Option<Duration>,
@@ -56,6 +58,7 @@ impl Observation {
     pub(crate) fn until(deadline: Instant) -> Self {
         Self {
             deadline,
+            looks_at_body: false,
             phases: Phases::default(),
             latency: None,
             remote_address: None,

@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sonde_core::{
     Attempt, Check, CheckResult, CheckerInfo, Clock, Evidence, Monitor, Outcome, Phase, Reason,
-    Spec,
+    Source, Spec,
 };
 use tokio::time::Instant;
 
@@ -113,6 +113,7 @@ async fn attempt(
     clock: &dyn Clock,
 ) -> Tried {
     let mut seen = Observation::until(deadline);
+    seen.looks_at_body = looks_at_body(monitor);
     let start = Instant::now();
     let probing = contain(probe(environment, &monitor.spec, &mut seen), monitor);
     let probed = tokio::time::timeout_at(deadline + GRACE, probing).await;
@@ -127,6 +128,11 @@ async fn attempt(
         verdict,
         total,
     }
+}
+
+fn looks_at_body(monitor: &Monitor) -> bool {
+    let mut assertions = monitor.expect.iter().chain(&monitor.degraded);
+    assertions.any(|assertion| matches!(assertion.source, Source::Body | Source::Json(_)))
 }
 
 /// Boxed: a check in flight takes the memory of its own kind, not that of the largest one.

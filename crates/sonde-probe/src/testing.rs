@@ -29,7 +29,9 @@ pub(crate) fn observation() -> Observation {
 }
 
 pub(crate) fn within(time: Duration) -> Observation {
-    Observation::until(Instant::now() + time)
+    let mut seen = Observation::until(Instant::now() + time);
+    seen.looks_at_body = true;
+    seen
 }
 
 /// A listener whose connections are handled until it is dropped.

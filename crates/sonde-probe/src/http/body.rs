@@ -48,7 +48,8 @@ pub(super) async fn read(
         bytes: 0,
         broken: None,
     };
-    let mut kept = Kept::new(environment.bodies.clone());
+    let limit = if seen.looks_at_body { KEPT } else { EVIDENCE };
+    let mut kept = Kept::new(environment.bodies.clone(), limit);
     let mut size = 0;
     let decoded = consume(&mut wire, &codings, &mut kept, &mut size).await;
     if let Some(http) = &mut seen.http {
@@ -70,8 +71,13 @@ pub(super) async fn read(
         );
         Broke::Told(Failure::new(Reason::BodyDecode, message))
     })?;
+    if kept.given_up && seen.looks_at_body {
+        let message =
+            "this checker has no memory left to look at the body with: too many large ones at once";
+        return Err(Broke::Told(Failure::new(Reason::Internal, message)));
+    }
     seen.size = Some(size);
-    seen.body = kept.into_bytes();
+    seen.body = Some(Bytes::from_owner(kept));
     Ok(())
 }
 
@@ -211,6 +217,8 @@ impl Stream for Wire<'_> {
 /// The first part of a body, in memory that all checks share a budget of.
 struct Kept {
     bytes: Vec<u8>,
+    /// Bytes kept at most.
+    limit: usize,
     budget: Arc<Semaphore>,
     permits: Option<OwnedSemaphorePermit>,
     /// Nothing more is kept: the budget was used up.
@@ -218,9 +226,10 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(budget: Arc<Semaphore>) -> Self {
+    fn new(budget: Arc<Semaphore>, limit: usize) -> Self {
         Self {
             bytes: Vec::new(),
+            limit,
             budget,
             permits: None,
             given_up: false,
@@ -228,7 +237,7 @@ impl Kept {
     }
 
     fn push(&mut self, chunk: &[u8]) {
-        let part = &chunk[..chunk.len().min(KEPT - self.bytes.len())];
+        let part = &chunk[..chunk.len().min(self.limit - self.bytes.len())];
         if self.given_up || part.is_empty() {
             return;
         }
@@ -242,6 +251,7 @@ impl Kept {
             self.given_up = true;
             self.bytes.truncate(EVIDENCE);
             self.bytes.shrink_to_fit();
+            self.permits = None;
             return;
         };
         match &mut self.permits {
@@ -254,11 +264,6 @@ impl Kept {
     fn evidence(&self) -> Option<String> {
         let start = &self.bytes[..self.bytes.len().min(EVIDENCE)];
         (!start.is_empty()).then(|| String::from_utf8_lossy(start).into_owned())
-    }
-
-    /// Nothing when the budget was used up: an assertion must not be judged by half a body.
-    fn into_bytes(self) -> Option<Bytes> {
-        (!self.given_up).then(|| Bytes::from_owner(self))
     }
 }
 

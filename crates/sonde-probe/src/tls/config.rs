@@ -37,6 +37,11 @@ static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
     Arc::new(roots)
 });
 
+/// Reads the system's roots unless that was done before; takes some milliseconds.
+pub(crate) fn load_system_roots() {
+    LazyLock::force(&SYSTEM_ROOTS);
+}
+
 /// What was built so far, by the hash of what it was built from.
 #[derive(Debug, Default)]
 pub(crate) struct ClientConfigs {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub(crate) use config::ClientConfigs;
+pub(crate) use config::{ClientConfigs, load_system_roots};
 
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
