@@ -13,6 +13,7 @@ mod probe_dns;
 mod probe_egress;
 mod probe_failures;
 mod probe_local;
+mod probe_memory;
 mod probe_names;
 mod probe_phases;
 mod probe_proxy;

@@ -114,6 +114,33 @@ impl Sonde {
 
     /// Starts a server and waits until it has said where it listens.
     pub async fn serve(self) -> Running {
+        let mut running = self.start().await;
+        let (mut address, mut ended) = (None, false);
+        comes_within(running.patience, async || {
+            ended = running
+                .child
+                .try_wait()
+                .is_ok_and(|status| status.is_some());
+            address = running.log.address();
+            ended || address.is_some()
+        })
+        .await;
+        if ended {
+            // What it said last may not have been read yet.
+            while running.readers.join_next().await.is_some() {}
+        }
+        let address = address.filter(|_| !ended);
+        assert!(
+            address.is_some(),
+            "`sonde` does not serve:\n{}",
+            running.log()
+        );
+        running.address = address.expect("asserted above");
+        running
+    }
+
+    /// Starts what is not waited for.
+    pub async fn start(self) -> Running {
         let mut child = self.spawn().await;
         let pid = child.id().expect("a child that was not waited for");
         let log = Log::default();
@@ -122,25 +149,13 @@ impl Sonde {
         let stderr = child.stderr.take().expect("stderr is piped");
         readers.spawn(log.clone().fill(stdout));
         readers.spawn(log.clone().fill(stderr));
-        let mut ended = false;
-        comes_within(self.patience, async || {
-            ended = child.try_wait().is_ok_and(|status| status.is_some());
-            ended || log.address().is_some()
-        })
-        .await;
-        if ended {
-            // What it said last may not have been read yet.
-            while readers.join_next().await.is_some() {}
-        }
-        let address = log.address().filter(|_| !ended);
-        assert!(address.is_some(), "`sonde` does not serve:\n{}", log.text());
         Running {
-            address: address.expect("asserted above"),
+            address: String::new(),
             child,
             pid: Pid::from_raw(pid.cast_signed()),
             log,
             patience: self.patience,
-            _readers: readers,
+            readers,
         }
     }
 
@@ -166,14 +181,15 @@ impl Sonde {
     }
 }
 
-/// A server that was started with [`Sonde::serve`]. Killed when dropped.
+/// What was started with [`Sonde::serve`] or [`Sonde::start`]. Killed when dropped.
 pub struct Running {
+    /// Only of a server.
     address: String,
     child: Child,
     pid: Pid,
     log: Log,
     patience: Duration,
-    _readers: JoinSet<()>,
+    readers: JoinSet<()>,
 }
 
 impl Running {
