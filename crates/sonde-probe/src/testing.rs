@@ -29,6 +29,8 @@ pub(crate) fn observation() -> Observation {
 }
 
 pub(crate) fn within(time: Duration) -> Observation {
+    // Before the clock starts: it takes its time.
+    crate::tls::load_system_roots();
     let mut seen = Observation::until(Instant::now() + time);
     seen.looks_at_body = true;
     seen
