@@ -6,8 +6,8 @@ use sonde_core::{ClientCertificate, HttpSpec, HttpVersion};
 use sonde_tests::certificates::{Authority, Identity, Validity};
 use sonde_tests::checks::{Trial, http, stories, told};
 use sonde_tests::stub::http::{HttpStub, Reply};
-use sonde_tests::stub::tcp;
 use sonde_tests::stub::tls::{LEGACY_ALERT, TlsServer, legacy_hello};
+use sonde_tests::stub::{Server, tcp};
 
 const NAMES: &[&str] = &["localhost"];
 
@@ -81,7 +81,7 @@ async fn handshakes_that_come_to_nothing_say_why() {
     let garbage = tcp::answering(tcp::garbage()).await;
     let closing = tcp::answering("").await;
     let resetting = tcp::resetting_after_request().await;
-    let at = |server: &sonde_tests::stub::Server| http(format!("https://{}/", server.address()));
+    let at = |server: &Server| http(format!("https://{}/", server.address()));
     let strict = TlsServer::requiring_client(&authority.localhost(), &authority);
     let strict = serving(strict).await;
     let lines = stories([

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::{MX, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{MX, NS, PTR, SOA, TXT};
 use hickory_proto::rr::{Name, RData};
-use sonde_core::{CheckResult, DnsClass, DnsSpec, DnsTransport, TlsOptions};
+use sonde_core::{CheckResult, DnsClass, DnsRecord, DnsSpec, DnsTransport, TlsOptions};
 use sonde_tests::certificates::Authority;
 use sonde_tests::checks::{Trial, dns, stories, told};
 use sonde_tests::stub::dns::{Answer, DnsStub};
@@ -42,9 +42,7 @@ async fn zone() -> DnsStub {
         ("empty.test", Answer::records([]).authority(RData::SOA(soa))),
         (
             "10.2.0.192.in-addr.arpa",
-            Answer::records([RData::PTR(hickory_proto::rr::rdata::PTR(name(
-                "shop.test.",
-            )))]),
+            Answer::records([RData::PTR(PTR(name("shop.test.")))]),
         ),
         (
             "version.bind",
@@ -61,7 +59,7 @@ async fn zone() -> DnsStub {
 /// The answer section as `TYPE data`.
 fn answer(result: &CheckResult) -> Vec<String> {
     let records = &result.dns.as_ref().unwrap().answer;
-    let line = |record: &sonde_core::DnsRecord| format!("{} {}", record.record_type, record.data);
+    let line = |record: &DnsRecord| format!("{} {}", record.record_type, record.data);
     records.iter().map(line).collect()
 }
 

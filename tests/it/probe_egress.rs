@@ -79,11 +79,11 @@ async fn every_kind_and_every_helper_is_guarded() {
         story("icmp", icmp("127.0.0.1")).await,
     ];
     assert_eq!(names.queries(), 2, "both families of one name");
-    let more = [
+    let lines = lines.into_iter().chain([
         story("dns", dns(server, "inner.test", "A")).await,
         story("the monitor's own name server", own).await,
-    ];
-    insta::assert_snapshot!(lines.join("\n") + "\n" + &more.join("\n"), @r"
+    ]);
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @r"
     a name that leads inside => blocked_target: 127.0.0.1 may not be checked from here: it is loopback (the egress guard)
     tcp => blocked_target: 127.0.0.1 may not be checked from here: it is loopback (the egress guard)
     tls => blocked_target: 127.0.0.1 may not be checked from here: it is loopback (the egress guard)

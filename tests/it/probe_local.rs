@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sonde_core::Reason;
 use sonde_tests::checks::{exec, icmp, stories, told};
+use sonde_tests::stub::dns::DnsStub;
 use sonde_tests::wait_until;
 
 const SOON: Duration = Duration::from_secs(2);
@@ -26,7 +27,7 @@ async fn loopback_answers_every_packet() {
 
 #[tokio::test]
 async fn a_host_that_does_not_exist_is_not_pinged() {
-    let names = sonde_tests::stub::dns::DnsStub::start([]).await;
+    let names = DnsStub::start([]).await;
     let result = icmp("nowhere.test").resolver(names.address()).run().await;
     assert_eq!(result.reason, Some(Reason::DnsNxdomain));
 }

@@ -18,29 +18,23 @@ const NOISE: Duration = Duration::from_millis(500);
 /// What timers and the first, lost packet may differ by.
 const PRECISION: Duration = Duration::from_millis(50);
 
-/// A server whose every part can be late.
-#[derive(Default)]
-struct Late {
-    dns: Duration,
-    tls: Duration,
-    wait: Duration,
-    receive: Duration,
-}
-
-impl Late {
-    async fn visit(self) -> CheckResult {
-        let authority = Authority::new("stub root");
-        let identity = authority.issue(&["late.test"], Validity::Long);
-        let reply = Reply::text("hello").after(self.wait).pausing(self.receive);
-        let tls = TlsServer::new(&identity).delayed(self.tls);
-        let stub = HttpStub::start_tls(tls, [("/", reply)]).await;
-        let names = DnsStub::start([("late.test", Answer::loopback().after(self.dns))]).await;
-        http(format!("https://late.test:{}/", stub.server().port()))
-            .with(|spec| spec.tls.ca = Some(authority.pem()))
-            .resolver(names.address())
-            .run()
-            .await
-    }
+/// An HTTPS server that is late in one phase, found by a name server that can be so too.
+async fn late_in(late: Phase) -> CheckResult {
+    let delay = |phase| if phase == late { DELAY } else { Duration::ZERO };
+    let authority = Authority::new("stub root");
+    let identity = authority.issue(&["late.test"], Validity::Long);
+    let reply = Reply::text("hello")
+        .after(delay(Phase::Wait))
+        .pausing(delay(Phase::Receive));
+    let tls = TlsServer::new(&identity).delayed(delay(Phase::Tls));
+    let stub = HttpStub::start_tls(tls, [("/", reply)]).await;
+    let answer = Answer::loopback().after(delay(Phase::Dns));
+    let names = DnsStub::start([("late.test", answer)]).await;
+    http(format!("https://late.test:{}/", stub.server().port()))
+        .with(|spec| spec.tls.ca = Some(authority.pem()))
+        .resolver(names.address())
+        .run()
+        .await
 }
 
 /// Opens only once the check tries to connect: the first poll of its future gets it that far.
@@ -62,50 +56,13 @@ async fn late_answer() -> CheckResult {
 
 #[tokio::test]
 async fn a_delay_shows_in_its_phase_and_in_no_other() {
-    let late = Late::default;
-    let visits: Vec<(Phase, LocalBoxFuture<'_, CheckResult>)> = vec![
-        (
-            Phase::Dns,
-            Box::pin(
-                Late {
-                    dns: DELAY,
-                    ..late()
-                }
-                .visit(),
-            ),
-        ),
+    let visits: [(Phase, LocalBoxFuture<'_, CheckResult>); 6] = [
+        (Phase::Dns, Box::pin(late_in(Phase::Dns))),
         (Phase::Connect, Box::pin(late_to_connect())),
-        (
-            Phase::Tls,
-            Box::pin(
-                Late {
-                    tls: DELAY,
-                    ..late()
-                }
-                .visit(),
-            ),
-        ),
-        (
-            Phase::Wait,
-            Box::pin(
-                Late {
-                    wait: DELAY,
-                    ..late()
-                }
-                .visit(),
-            ),
-        ),
+        (Phase::Tls, Box::pin(late_in(Phase::Tls))),
+        (Phase::Wait, Box::pin(late_in(Phase::Wait))),
         (Phase::Wait, Box::pin(late_answer())),
-        (
-            Phase::Receive,
-            Box::pin(
-                Late {
-                    receive: DELAY,
-                    ..late()
-                }
-                .visit(),
-            ),
-        ),
+        (Phase::Receive, Box::pin(late_in(Phase::Receive))),
     ];
     let visits = visits
         .into_iter()

@@ -1,9 +1,10 @@
 //! HTTP proxies: asked in absolute form or for a tunnel, with credentials of their own, and blamed for what is their fault.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sonde_core::{Auth, HttpSpec};
-use sonde_tests::certificates::Authority;
+use sonde_tests::certificates::{Authority, Validity};
 use sonde_tests::checks::{Trial, http, stories, told};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::stub::proxy::{Policy, ProxyStub};
@@ -36,9 +37,7 @@ async fn plain_requests_go_to_the_proxy_in_absolute_form() {
 #[tokio::test]
 async fn secure_requests_go_through_a_tunnel_that_sees_nothing_of_them() {
     let authority = Authority::new("stub root");
-    let tls = TlsServer::http2(
-        &authority.issue(&["shop.test"], sonde_tests::certificates::Validity::Long),
-    );
+    let tls = TlsServer::http2(&authority.issue(&["shop.test"], Validity::Long));
     let stub = HttpStub::start_tls(tls, [("/", Reply::echo())]).await;
     let policy = Policy::Credentials {
         username: "ann".to_owned(),
@@ -100,13 +99,13 @@ async fn a_proxy_that_does_not_help_is_what_is_blamed() {
     let silent = tcp::silent().await;
     let endless = tcp::answering("HTTP/1.1 200 OK\r\nx: ".to_owned() + &"y".repeat(1 << 20)).await;
     let port = gone.address().port();
-    let tunnel = |proxy: std::net::SocketAddr| {
+    let tunnel = |proxy: SocketAddr| {
         through(
             &format!("http://{proxy}"),
             &format!("https://shop.test:{port}/"),
         )
     };
-    let plain = |proxy: std::net::SocketAddr| {
+    let plain = |proxy: SocketAddr| {
         through(
             &format!("http://{proxy}"),
             &format!("http://shop.test:{port}/"),

@@ -1,5 +1,7 @@
 //! What is sent: methods, headers, bodies, credentials, versions. The stub sends it back.
 
+use std::time::Duration;
+
 use sonde_core::{Auth, HttpSpec, HttpVersion};
 use sonde_tests::checks::{Trial, http, stories, told};
 use sonde_tests::stub::http::{HttpStub, Received, Reply};
@@ -134,8 +136,7 @@ async fn http2_is_spoken_without_tls_where_it_is_asked_for() {
         ("not spoken", asking(format!("http://{}/", old.address()))),
         (
             "not answered",
-            asking(format!("http://{}/", silent.address()))
-                .timeout(std::time::Duration::from_secs(2)),
+            asking(format!("http://{}/", silent.address())).timeout(Duration::from_secs(2)),
         ),
     ])
     .await;

@@ -125,14 +125,10 @@ async fn a_dialogue_that_goes_wrong_shows_what_was_heard() {
     "#);
 }
 
-async fn secured(tls: TlsServer) -> sonde_tests::stub::Server {
-    handshaking(tls).await
-}
-
 #[tokio::test]
 async fn tls_is_spoken_from_the_first_byte_on_where_asked_for() {
     let authority = Authority::new("stub root");
-    let server = secured(TlsServer::new(&authority.localhost())).await;
+    let server = handshaking(TlsServer::new(&authority.localhost())).await;
     let tls = trusting(&authority);
     let trial = connect(server.address()).with(|spec| spec.tls = Some(tls));
     let result = trial.expecting("tls.version == 1.3").run().await;
@@ -140,7 +136,7 @@ async fn tls_is_spoken_from_the_first_byte_on_where_asked_for() {
     assert!(result.phases_us.tls.is_some());
 }
 
-/// A mail server with this certificate, and a check of it.
+/// What the tcp and the tls kind find at a mail server with a certificate of this validity.
 async fn visit_mail(authority: &Authority, validity: Validity) -> (CheckResult, CheckResult) {
     let identity = authority.issue(&["localhost"], validity);
     let server = tcp::dialogue(tcp::smtp(TlsServer::new(&identity))).await;
@@ -150,7 +146,7 @@ async fn visit_mail(authority: &Authority, validity: Validity) -> (CheckResult, 
         vec![send("EHLO me\r\n"), expect("^250 ")],
     ]
     .concat();
-    let by_tcp = talk(server.address(), dialogue).with(|spec| spec.tls = None);
+    let by_tcp = talk(server.address(), dialogue);
     let by_tls = tls(server.port()).with(|spec| {
         spec.starttls = Some(StartTls::Smtp);
         spec.tls = options;
@@ -162,7 +158,7 @@ async fn visit_mail(authority: &Authority, validity: Validity) -> (CheckResult, 
 async fn mail_servers_are_led_into_tls() {
     let authority = Authority::new("stub root");
     let (by_tcp, by_tls) = visit_mail(&authority, Validity::Long).await;
-    // The tcp kind has no roots of the test's own.
+    // Only TLS from the first byte on has options in the tcp kind: here the system's roots count.
     assert_eq!(by_tcp.reason.unwrap().as_str(), "tls_unknown_issuer");
     assert!(by_tcp.tcp.unwrap().reply.contains("220 go ahead"));
     assert_eq!(told(&by_tls), "ok");
@@ -217,7 +213,7 @@ async fn a_certificate_is_judged_by_its_chain_and_its_days() {
     let authority = Authority::new("stub root");
     let intermediate = authority.intermediate("stub intermediate");
     let left = Validity::Left(Duration::from_hours(24 * 10 + 12));
-    let server = secured(TlsServer::tls12_only(
+    let server = handshaking(TlsServer::tls12_only(
         &intermediate.issue(&["localhost"], left),
     ))
     .await;
