@@ -1,3 +1,5 @@
+//! Questions to name servers of the tests' own, and what is made of their answers.
+
 use std::sync::Arc;
 use std::time::Duration;
 

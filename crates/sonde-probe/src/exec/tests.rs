@@ -1,3 +1,5 @@
+//! Shell scripts: what they print, how they end, and that nothing of them stays.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Assertions, presumptions and conditions held against observations made up for them.
+
 use sonde_core::{
     CertificateDetail, DnsDetail, DnsRecord, DnsSpec, DnsTransport, ExecDetail, ExecSpec,
     HttpDetail, IcmpDetail, IcmpSpec, Phase, TlsDetail,

@@ -1,3 +1,5 @@
+//! Attempts within the deadline, on paused time; and one whole run.
+
 use std::cell::RefCell;
 
 use sonde_core::{ManualClock, RetryPolicy, Timestamp};
