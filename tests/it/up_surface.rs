@@ -21,18 +21,29 @@ async fn get(up: &Running, path: &str) -> (u16, Value) {
 }
 
 async fn text(up: &Running, path: &str) -> String {
-    reqwest::get(up.url(path)).await.unwrap().text().await.unwrap()
+    reqwest::get(up.url(path))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }
 
 async fn states(up: &Running) -> Vec<(String, String)> {
     let (_, list) = get(up, "/v1/monitors").await;
     let text = |monitor: &Value, key: &str| monitor[key].as_str().unwrap().to_owned();
     let monitors = list["monitors"].as_array().unwrap();
-    monitors.iter().map(|monitor| (text(monitor, "id"), text(monitor, "state"))).collect()
+    monitors
+        .iter()
+        .map(|monitor| (text(monitor, "id"), text(monitor, "state")))
+        .collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected.iter().map(|(id, state)| ((*id).to_owned(), (*state).to_owned())).collect()
+    expected
+        .iter()
+        .map(|(id, state)| ((*id).to_owned(), (*state).to_owned()))
+        .collect()
 }
 
 #[tokio::test]
@@ -43,17 +54,26 @@ async fn without_a_file_it_watches_its_own_example_service_with_every_kind() {
         let states = states(&up).await;
         // ICMP needs a right that not every machine gives: then its state is unknown, never down.
         !states.is_empty()
-            && states.iter().all(|(id, state)| state == "up" || (id == "ping" && state == "unknown"))
+            && states
+                .iter()
+                .all(|(id, state)| state == "up" || (id == "ping" && state == "unknown"))
     })
     .await;
     let (_, list) = get(&up, "/v1/monitors").await;
-    let kinds: Vec<_> =
-        list["monitors"].as_array().unwrap().iter().map(|m| m["kind"].as_str().unwrap()).collect();
+    let kinds: Vec<_> = list["monitors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m["kind"].as_str().unwrap())
+        .collect();
     for kind in ["http", "tcp", "dns", "icmp", "tls"] {
         assert!(kinds.contains(&kind), "{kind} is not among {kinds:?}");
     }
     let page = text(&up, "/").await;
-    assert!(page.contains("<h1>") && page.contains("24 h uptime"), "{page}");
+    assert!(
+        page.contains("<h1>") && page.contains("24 h uptime"),
+        "{page}"
+    );
     assert!(up.terminate().await.success());
 }
 
@@ -67,10 +87,18 @@ async fn results_can_be_listed_filtered_paged_and_summed_up() {
     );
     write(folder.path(), &text);
     let up = Sonde::up(folder.path()).serve().await;
-    let answer = reqwest::Client::new().post(up.url("/check")).send().await.unwrap();
+    let answer = reqwest::Client::new()
+        .post(up.url("/check"))
+        .send()
+        .await
+        .unwrap();
     let now: Value = answer.json().await.unwrap();
     assert_eq!(now["summary"]["total"], 2);
-    assert_eq!((&now["summary"]["ok"], &now["summary"]["failed"]), (&1.into(), &1.into()), "{now:#}");
+    assert_eq!(
+        (&now["summary"]["ok"], &now["summary"]["failed"]),
+        (&1.into(), &1.into()),
+        "{now:#}"
+    );
     assert_eq!(now["results"][0]["monitor"], "bad");
     assert_eq!(now["results"][0]["reason"], "http_status");
 
@@ -84,8 +112,15 @@ async fn results_can_be_listed_filtered_paged_and_summed_up() {
     assert!(summary["p50_us"].as_u64().unwrap() > 0);
     let (_, first) = get(&up, "/v1/monitors/bad/results?limit=1&outcome=failed").await;
     let cursor = first["next_cursor"].as_str().unwrap();
-    let (_, second) = get(&up, &format!("/v1/monitors/bad/results?limit=1&cursor={cursor}")).await;
-    assert_ne!(first["results"][0]["check_id"], second["results"][0]["check_id"]);
+    let (_, second) = get(
+        &up,
+        &format!("/v1/monitors/bad/results?limit=1&cursor={cursor}"),
+    )
+    .await;
+    assert_ne!(
+        first["results"][0]["check_id"],
+        second["results"][0]["check_id"]
+    );
     let (_, none) = get(&up, "/v1/monitors/good/results?outcome=failed").await;
     assert_eq!(none["results"].as_array().unwrap().len(), 0);
     assert!(up.terminate().await.success());
@@ -101,12 +136,36 @@ async fn bad_requests_are_told_what_and_where() {
         ("/v1/monitors/nope", 404, Value::Null),
         ("/v1/monitors/No%20Slug/results", 404, Value::Null),
         ("/v1/nothing", 404, Value::Null),
-        (&format!("/v1/monitors/{id}/results?limit=0"), 400, "limit".into()),
-        (&format!("/v1/monitors/{id}/results?limit=x"), 400, "limit".into()),
-        (&format!("/v1/monitors/{id}/results?outcome=fine"), 400, "outcome".into()),
-        (&format!("/v1/monitors/{id}/results?cursor=zzz"), 400, "cursor".into()),
-        (&format!("/v1/monitors/{id}/results?region=A!"), 400, "region".into()),
-        (&format!("/v1/monitors/{id}/summary?from=yesterday"), 400, "from".into()),
+        (
+            &format!("/v1/monitors/{id}/results?limit=0"),
+            400,
+            "limit".into(),
+        ),
+        (
+            &format!("/v1/monitors/{id}/results?limit=x"),
+            400,
+            "limit".into(),
+        ),
+        (
+            &format!("/v1/monitors/{id}/results?outcome=fine"),
+            400,
+            "outcome".into(),
+        ),
+        (
+            &format!("/v1/monitors/{id}/results?cursor=zzz"),
+            400,
+            "cursor".into(),
+        ),
+        (
+            &format!("/v1/monitors/{id}/results?region=A!"),
+            400,
+            "region".into(),
+        ),
+        (
+            &format!("/v1/monitors/{id}/summary?from=yesterday"),
+            400,
+            "from".into(),
+        ),
         (
             &format!("/v1/monitors/{id}/summary?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z"),
             400,
@@ -114,8 +173,17 @@ async fn bad_requests_are_told_what_and_where() {
         ),
     ] {
         let (got, problem) = get(&up, path).await;
-        assert_eq!((got, &problem["field"]), (status, &field), "{path}: {problem:#}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{path}");
+        assert_eq!(
+            (got, &problem["field"]),
+            (status, &field),
+            "{path}: {problem:#}"
+        );
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty()),
+            "{path}"
+        );
     }
 }
 
@@ -129,7 +197,10 @@ async fn metrics_are_valid_and_leave_with_their_monitor() {
     write(folder.path(), &two);
     let up = Sonde::up(folder.path()).serve().await;
     let has = async |part: &str| text(&up, "/metrics").await.contains(part);
-    wait_until(PATIENCE, async || has("monitor=\"a\"").await && has("monitor=\"b\"").await).await;
+    wait_until(PATIENCE, async || {
+        has("monitor=\"a\"").await && has("monitor=\"b\"").await
+    })
+    .await;
     let metrics = text(&up, "/metrics").await;
     promtool::check_metrics(&metrics).await;
     for name in [
@@ -140,9 +211,18 @@ async fn metrics_are_valid_and_leave_with_their_monitor() {
         assert!(metrics.contains(&name), "{name} is not in\n{metrics}");
     }
 
-    write(folder.path(), &two.lines().take(3).collect::<Vec<_>>().join("\n"));
-    wait_until(PATIENCE, async || states(&up).await == pairs(&[("a", "up")])).await;
-    wait_until(PATIENCE, async || !has("monitor=\"b\"").await && !has("?b").await).await;
+    write(
+        folder.path(),
+        &two.lines().take(3).collect::<Vec<_>>().join("\n"),
+    );
+    wait_until(PATIENCE, async || {
+        states(&up).await == pairs(&[("a", "up")])
+    })
+    .await;
+    wait_until(PATIENCE, async || {
+        !has("monitor=\"b\"").await && !has("?b").await
+    })
+    .await;
     assert!(has("monitor=\"a\"").await);
     assert!(up.terminate().await.success());
 }
@@ -154,28 +234,47 @@ async fn a_bad_reload_keeps_the_running_configuration() {
     let good = format!("monitors:\n  shop: {{ http: \"{url}\", interval: 5s, timeout: 2s }}\n");
     write(folder.path(), &good);
     let up = Sonde::up(folder.path()).serve().await;
-    wait_until(PATIENCE, async || states(&up).await == pairs(&[("shop", "up")])).await;
+    wait_until(PATIENCE, async || {
+        states(&up).await == pairs(&[("shop", "up")])
+    })
+    .await;
 
-    write(folder.path(), "monitors:\n  shop: { htp: x, interval: 1s }\n");
+    write(
+        folder.path(),
+        "monitors:\n  shop: { htp: x, interval: 1s }\n",
+    );
     up.reload();
     wait_until(PATIENCE, async || up.log().contains("did you mean `http`?")).await;
-    wait_until(PATIENCE, async || up.log().contains("interval: must be 5s or more")).await;
+    wait_until(PATIENCE, async || {
+        up.log().contains("interval: must be 5s or more")
+    })
+    .await;
     assert_eq!(states(&up).await, pairs(&[("shop", "up")]));
 
     write(folder.path(), &good.replace("shop", "store"));
     up.reload();
-    wait_until(PATIENCE, async || states(&up).await == pairs(&[("store", "up")])).await;
+    wait_until(PATIENCE, async || {
+        states(&up).await == pairs(&[("store", "up")])
+    })
+    .await;
     assert!(up.terminate().await.success());
 }
 
 #[tokio::test]
 async fn a_bad_file_starts_nothing_and_lists_every_problem() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), "monitors:\n  a: { http: \"https://a.example\", intervall: 5s }\n  b: { tcp: nowhere }\n");
+    write(
+        folder.path(),
+        "monitors:\n  a: { http: \"https://a.example\", intervall: 5s }\n  b: { tcp: nowhere }\n",
+    );
     let output = Sonde::up(folder.path()).run().await;
     assert_eq!(output.code, Some(2));
     assert_eq!(output.stderr.lines().count(), 2, "{}", output.stderr);
-    assert!(output.stderr.contains("(did you mean `interval`?)"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("(did you mean `interval`?)"),
+        "{}",
+        output.stderr
+    );
     assert!(!folder.path().join("data").exists(), "half of it started");
 }
 

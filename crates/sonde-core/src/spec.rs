@@ -216,7 +216,7 @@ pub enum HttpVersion {
 pub struct TcpSpec {
     pub host: String,
     pub port: u16,
-    /// TLS from the first byte on. A `StartTls` step uses these options too, or the defaults.
+    /// TLS from the first byte on; with a `StartTls` step in the dialogue, its options instead.
     pub tls: Option<TlsOptions>,
     pub dialogue: Vec<Step>,
     pub network: NetworkOptions,

@@ -188,6 +188,13 @@ pub(crate) async fn connect(
 
 /// Starts with the first address; the next one follows when one fails or is slow. The first connection wins.
 async fn race(targets: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Failure> {
+    if let [only] = targets {
+        let (address, connected) = open(*only).await;
+        return match connected {
+            Ok(stream) => Ok((stream, address)),
+            Err(error) => Err(refused(&[(address, error)])),
+        };
+    }
     let mut waiting: VecDeque<SocketAddr> = targets.iter().copied().collect();
     let mut running = FuturesUnordered::new();
     let mut failures = Vec::new();

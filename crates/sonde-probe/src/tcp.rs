@@ -1,6 +1,6 @@
 //! The tcp kind: a connection, TLS where asked for, and a dialogue.
 
-use sonde_core::{TcpDetail, TcpSpec, TlsOptions};
+use sonde_core::{Step, TcpDetail, TcpSpec, TlsOptions};
 
 use crate::dial::{self, Stream};
 use crate::dialogue::Dialogue;
@@ -16,11 +16,12 @@ pub(crate) async fn probe(
 ) -> Result<(), Failure> {
     let addresses = dial::resolve(environment, &spec.host, &spec.network, seen).await?;
     let (tcp, _) = dial::connect(&addresses, spec.port, seen).await?;
+    let in_dialogue = spec.dialogue.contains(&Step::StartTls);
     let stream: Box<dyn Stream> = match &spec.tls {
-        None => Box::new(tcp),
-        Some(options) => {
+        Some(options) if !in_dialogue => {
             Box::new(tls::handshake(environment, tcp, &spec.host, options, &[], seen).await?)
         }
+        _ => Box::new(tcp),
     };
     let defaults = TlsOptions::default();
     let options = spec.tls.as_ref().unwrap_or(&defaults);

@@ -27,19 +27,13 @@ pub(super) fn decode(item: &Item<'_>, defaults: &NetworkOptions) -> Option<TcpSp
 
 fn long(fields: &mut Fields<'_>, defaults: &NetworkOptions) -> Option<TcpSpec> {
     let target = target(fields);
-    let tls_item = fields.take("tls");
-    let tls = tls_item.as_ref().and_then(tls);
+    let tls = fields.take("tls").as_ref().and_then(tls);
     let starttls = fields
         .take("starttls")
         .and_then(|item| item.choice(&starttls_protocols()));
     let mut dialogue = starttls.map(StartTls::steps).unwrap_or_default();
     if let Some(item) = fields.take("dialogue") {
         dialogue.extend(item.list_of(|item| step(&item)).unwrap_or_default());
-    }
-    if let (Some(item), Some(_)) = (&tls_item, &tls)
-        && dialogue.contains(&Step::StartTls)
-    {
-        item.problem("TLS from the first byte and STARTTLS exclude each other");
     }
     let network = network(fields, defaults);
     let (host, port) = target?;

@@ -256,7 +256,13 @@ fn tcp() -> Value {
             described("With `port`, instead of `address`.", &text()),
         ),
         port("With `host`, instead of `address`."),
-        ("tls", described("`true`, or options.", &tls)),
+        (
+            "tls",
+            described(
+                "`true`, or options. From the first byte on, or from STARTTLS on where there is one.",
+                &tls,
+            ),
+        ),
         starttls(),
         (
             "dialogue",

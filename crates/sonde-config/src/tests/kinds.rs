@@ -161,10 +161,13 @@ fn tcp_short_and_long() {
         panic!("tcp")
     };
     assert!(spec.tls.is_some_and(|tls| tls.skip_verify));
-    check_refused(
-        "tcp: {address: 'a:1', tls: true, starttls: smtp}",
-        "exclude each other",
-    );
+    let Spec::Tcp(spec) =
+        self::spec("tcp: {address: 'a:25', tls: {skip_verify: true}, starttls: smtp}")
+    else {
+        panic!("tcp")
+    };
+    assert!(spec.tls.is_some_and(|tls| tls.skip_verify));
+    assert_eq!(spec.dialogue, StartTls::Smtp.steps());
     check_refused("tcp: a.example", "has no port");
     check_refused("tcp: {host: a}", "`port` is missing");
     check_refused(

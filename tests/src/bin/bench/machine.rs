@@ -101,12 +101,11 @@ fn report(options: &Options, mut late: Vec<f64>, slices: &BTreeMap<i64, u64>, cp
 }
 
 fn configuration(options: &Options, target: &Target) -> anyhow::Result<String> {
-    let mut text =
-        "defaults: { interval: 5s, timeout: 2s, expect: [status == 200] }\nmonitors:\n".to_owned();
+    let mut text = "defaults: { interval: 5s, timeout: 2s }\nmonitors:\n".to_owned();
     for n in 0..options.monitors {
         writeln!(
             text,
-            "  m{n}: {{ http: \"http://{}/health?n={n}\" }}",
+            "  m{n}: {{ http: \"http://{}/health?n={n}\", expect: [status == 200] }}",
             target.http
         )?;
     }
