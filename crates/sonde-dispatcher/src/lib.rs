@@ -1,6 +1,6 @@
 //! The dispatcher: turns monitors and time into tasks, one per monitor, region and slot, and accounts for each.
 //!
-//! [`plan`] decides, without IO; [`run`] is the thin loop around it; [`journal`] is what survives a restart.
+//! `plan` decides, without IO; `run` is the thin loop around it; `journal` is what survives a restart.
 
 mod journal;
 mod metrics;
