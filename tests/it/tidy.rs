@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 /// The layers, lowest first: a crate depends only on crates of the rows above its own, never on one beside it.
 const LAYERS: [&[&str]; 5] = [
-    &["sonde-core"],
+    &["sonde-core", "sonde-libsql"],
     &[
         "sonde-probe",
         "sonde-config",
@@ -31,7 +31,7 @@ const LAYERS: [&[&str]; 5] = [
 const OWNED: [(&str, &[&str]); 4] = [
     ("backoff", &["sonde-probe"]),
     ("hickory-resolver", &["sonde-probe"]),
-    ("libsql", &["sonde-store", "sonde-results"]),
+    ("libsql", &["sonde-libsql"]),
     ("surge-ping", &["sonde-probe"]),
 ];
 

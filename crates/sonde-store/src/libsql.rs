@@ -1,27 +1,16 @@
 //! The libSQL backend: one local file with one writer.
-//!
-//! libSQL works on the thread that calls it, so everything happens on blocking threads.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use libsql::{Builder, Connection, Database, TransactionBehavior};
 use sonde_core::{Monitor, MonitorId, WorkspaceId};
-use tokio::runtime::Handle;
+use sonde_libsql::libsql::{self, Connection, TransactionBehavior};
+use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
 use crate::{ConfigStore, Monitors, Result, StoreError};
 
-/// How long one process waits for another's lock on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What leads from each version (`PRAGMA user_version`) to the next. A migration that was released is never edited.
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE monitors (
     workspace TEXT NOT NULL,
@@ -34,27 +23,16 @@ CREATE TABLE monitors (
 
 /// The configuration of one machine in one file.
 pub struct LibsqlStore {
-    database: Arc<Database>,
+    file: LocalFile,
     writer: Arc<Mutex<Connection>>,
 }
 
 impl LibsqlStore {
     /// Opens or creates the file, readable by its owner alone, and migrates it.
     pub async fn open(path: &Path) -> Result<Self> {
-        let path = path.to_owned();
-        let (database, writer) = blocking(async move || {
-            create_private(&path).map_err(unavailable)?;
-            let database = Builder::new_local(&path).build().await?;
-            let writer = connect(&database)?;
-            writer
-                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-                .await?;
-            migrate(&writer).await?;
-            Ok((database, writer))
-        })
-        .await?;
+        let (file, writer) = LocalFile::open(path, MIGRATIONS).await?;
         Ok(Self {
-            database: Arc::new(database),
+            file,
             writer: Arc::new(Mutex::new(writer)),
         })
     }
@@ -63,8 +41,8 @@ impl LibsqlStore {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let database = self.database.clone();
-        blocking(async move || question(&connect(&database)?).await).await
+        let file = self.file.clone();
+        blocking(async move || question(&file.connect()?).await).await
     }
 }
 
@@ -143,59 +121,19 @@ async fn replace(writer: &Connection, workspace: &WorkspaceId, monitors: &[Monit
     Ok(())
 }
 
-/// Brings the store to this release's schema, atomically; does nothing when it is there already.
-async fn migrate(writer: &Connection) -> Result<()> {
-    let transaction = writer
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .await?;
-    let found = version(&transaction).await?;
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let missing = usize::try_from(found)
-        .ok()
-        .and_then(|found| MIGRATIONS.get(found..))
-        .ok_or(StoreError::NewerSchema { found, known })?;
-    for migration in missing {
-        transaction.execute_batch(migration).await?;
-    }
-    let set_version = format!("PRAGMA user_version = {known}");
-    transaction.execute_batch(&set_version).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-async fn version(connection: &Connection) -> Result<u32> {
-    let mut rows = connection.query("PRAGMA user_version", ()).await?;
-    match rows.next().await? {
-        Some(row) => Ok(row.get(0)?),
-        None => Ok(0),
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NewerSchema { found, known } => Self::NewerSchema { found, known },
+            OpenError::Unavailable(error) => error.into(),
+        }
     }
 }
 
-/// Runs what blocks where it may block. Once begun it runs to its end, even when nobody waits for it any more.
-async fn blocking<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let runtime = Handle::current();
-    spawn_blocking(move || runtime.block_on(work()))
-        .await
-        .map_err(unavailable)?
-}
-
-fn connect(database: &Database) -> Result<Connection> {
-    let connection = database.connect()?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
-}
-
-/// The file holds secrets; what libSQL puts beside it gets the same mode.
-fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(directory)?;
+impl From<Unavailable> for StoreError {
+    fn from(error: Unavailable) -> Self {
+        unavailable(error)
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o600).open(path)?;
-    Ok(())
 }
 
 impl From<libsql::Error> for StoreError {
@@ -234,7 +172,7 @@ mod tests {
         }
 
         async fn run(&self, sql: &str) {
-            let connection = connect(&self.store.database).unwrap();
+            let connection = self.store.file.connect().unwrap();
             connection.execute_batch(sql).await.unwrap();
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use libsql::{Connection, Row};
 use sonde_core::{
     Check, CheckKey, CheckResult, DispatchGap, Frequency, Region, Timestamp, Trigger,
 };
+use sonde_libsql::libsql::{Connection, Row};
 
 use super::writer::Writer;
 use super::{LibsqlResults, corrupt, key_values, signed, write};

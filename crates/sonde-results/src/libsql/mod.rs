@@ -1,6 +1,4 @@
 //! The libSQL backend: one local file with one writer, and a snapshot of its own for every question.
-//!
-//! libSQL works on the thread that calls it, so everything happens on blocking threads: a slow disk never delays a probe.
 
 mod journal;
 mod read;
@@ -11,55 +9,39 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use libsql::{Builder, Connection, Database, Value};
 use sonde_core::{
     Balance, CheckKey, CheckResult, DispatchGap, MonitorId, RunId, Timestamp, WorkspaceId,
 };
-use tokio::runtime::Handle;
+use sonde_libsql::libsql::{self, Connection, Value};
+use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
 use crate::{Bucket, Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
 use writer::Writer;
 
 pub use journal::{Dispatch, Recovered};
 
-/// How long one process waits for another's lock on the file.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows that are deleted in one transaction, so that writers never wait long.
 const PRUNE_CHUNK: u32 = 2_000;
 
 /// Results, ledger and journal of one machine in one file.
 pub struct LibsqlResults {
-    database: Arc<Database>,
+    file: LocalFile,
     writer: Arc<Mutex<Writer>>,
 }
 
 impl LibsqlResults {
     /// Opens or creates the file, readable by its owner alone, and migrates it.
     pub async fn open(path: &Path) -> Result<Self> {
-        let path = path.to_owned();
-        let (database, writer) = blocking(async move || {
-            create_private(&path).map_err(unavailable)?;
-            let database = Builder::new_local(&path).build().await?;
-            let connection = connect(&database)?;
-            connection
-                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-                .await?;
-            schema::migrate(&connection).await?;
-            Ok((database, Writer::new(connection)))
-        })
-        .await?;
+        let (file, writer) = LocalFile::open(path, schema::MIGRATIONS).await?;
+        let writer = Writer::new(writer);
         Ok(Self {
-            database: Arc::new(database),
+            file,
             writer: Arc::new(Mutex::new(writer)),
         })
     }
@@ -83,9 +65,9 @@ impl LibsqlResults {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let database = self.database.clone();
+        let file = self.file.clone();
         blocking(async move || {
-            let connection = connect(&database)?;
+            let connection = file.connect()?;
             // One snapshot for all statements of the question; it ends with the connection.
             connection.execute("BEGIN", ()).await?;
             question(&connection).await
@@ -166,31 +148,19 @@ impl Results for LibsqlResults {
     }
 }
 
-/// Runs what blocks where it may block. Once begun it runs to its end, even when nobody waits for it any more.
-async fn blocking<T: Send + 'static>(
-    work: impl AsyncFnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let runtime = Handle::current();
-    spawn_blocking(move || runtime.block_on(work()))
-        .await
-        .map_err(unavailable)?
-}
-
-fn connect(database: &Database) -> Result<Connection> {
-    let connection = database.connect()?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
-}
-
-/// The file holds secrets; what libSQL puts beside it gets the same mode.
-fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(directory)?;
+impl From<OpenError> for ResultsError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::NewerSchema { found, known } => Self::NewerSchema { found, known },
+            OpenError::Unavailable(error) => error.into(),
+        }
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(0o600).open(path)?;
-    Ok(())
+}
+
+impl From<Unavailable> for ResultsError {
+    fn from(error: Unavailable) -> Self {
+        unavailable(error)
+    }
 }
 
 impl From<libsql::Error> for ResultsError {

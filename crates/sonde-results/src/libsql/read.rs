@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use libsql::params::IntoParams;
-use libsql::{Connection, Row, Value, params};
 use sonde_core::{
     Balance, CheckResult, DispatchGap, MonitorId, Outcome, Region, RunId, Timestamp, WorkspaceId,
 };
+use sonde_libsql::libsql::params::IntoParams;
+use sonde_libsql::libsql::{Connection, Row, Value, params};
 
 use super::{corrupt, run_id_value, signed};
 use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, Summary, TimeRange};

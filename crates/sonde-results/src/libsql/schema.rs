@@ -1,11 +1,7 @@
 //! Tables and how they came to be. A migration that was released is never edited.
 
-use libsql::Connection;
-
-use crate::{Result, ResultsError};
-
 /// What leads from each version (`PRAGMA user_version`) to the next.
-const MIGRATIONS: &[&str] = &[FIRST];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST];
 
 /// Numbers and bodies are apart so that statistics read few pages; a body's id never changes, so what points to it
 /// follows every merge. Times are microseconds since the epoch.
@@ -70,29 +66,3 @@ CREATE TABLE watermark (
     slot INTEGER NOT NULL
 ) STRICT;
 ";
-
-/// Brings the store to this release's schema, atomically; does nothing when it is there already.
-pub(super) async fn migrate(connection: &Connection) -> Result<()> {
-    connection.execute("BEGIN IMMEDIATE", ()).await?;
-    let found = version(connection).await?;
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let missing = usize::try_from(found)
-        .ok()
-        .and_then(|found| MIGRATIONS.get(found..))
-        .ok_or(ResultsError::NewerSchema { found, known })?;
-    for migration in missing {
-        connection.execute_batch(migration).await?;
-    }
-    let set_version = format!("PRAGMA user_version = {known}");
-    connection.execute_batch(&set_version).await?;
-    connection.execute("COMMIT", ()).await?;
-    Ok(())
-}
-
-async fn version(connection: &Connection) -> Result<u32> {
-    let mut rows = connection.query("PRAGMA user_version", ()).await?;
-    match rows.next().await? {
-        Some(row) => Ok(row.get(0)?),
-        None => Ok(0),
-    }
-}

@@ -41,7 +41,7 @@ impl Fresh {
     }
 
     async fn run(&self, sql: &str) {
-        let connection = connect(&self.results.database).unwrap();
+        let connection = self.results.file.connect().unwrap();
         connection.execute_batch(sql).await.unwrap();
     }
 }
@@ -282,7 +282,7 @@ async fn readers_and_the_writer_do_not_wait_for_each_other() {
     let fresh = Fresh::open().await;
     fresh.store(&[ok(&check(0))]).await.unwrap();
     // A reader in the middle of its question, and a writer in the middle of its transaction.
-    let reader = connect(&fresh.database).unwrap();
+    let reader = fresh.file.connect().unwrap();
     let mut rows = reader
         .query("SELECT slot FROM check_results", ())
         .await

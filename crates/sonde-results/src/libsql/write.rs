@@ -1,7 +1,7 @@
 //! What changes rows of results. Which of two results stays is decided by `sonde_core::merge` alone.
 
-use libsql::Value;
 use sonde_core::{CheckResult, Timestamp, Trigger, merge};
+use sonde_libsql::libsql::Value;
 
 use super::writer::Writer;
 use super::{key_values, run_id_value, signed};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use libsql::params::IntoParams;
-use libsql::{Connection, Row, Statement};
+use sonde_libsql::libsql::params::IntoParams;
+use sonde_libsql::libsql::{self, Connection, Row, Statement};
 
 use crate::Result;
 
