@@ -1,11 +1,11 @@
 //! Dead letters: tasks that nobody executed become missed rows, so that nothing is lost silently.
 
 use sonde_core::{CheckResult, Reason};
-use sonde_queue::{Death, Delivery, QueueError, QueueName, TaskMessage};
+use sonde_queue::{Death, Delivery, QueueName, TaskMessage};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::acknowledge;
-use crate::{Ingester, IngesterError, PREFETCH};
+use crate::{Ingester, IngesterError, PREFETCH, next};
 
 impl Ingester {
     pub(crate) async fn bury(&self, shutdown: CancellationToken) -> Result<(), IngesterError> {
@@ -18,21 +18,13 @@ impl Ingester {
             .consume(&QueueName::Dead, PREFETCH)
             .await
             .map_err(failed)?;
-        loop {
-            let delivery = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(()),
-                received = consumer.receive() => match received {
-                    Ok(delivery) => delivery,
-                    Err(QueueError::Closed) => return Ok(()),
-                    Err(source) => return Err(failed(source)),
-                },
-            };
+        while let Some(delivery) = next(&mut *consumer, &shutdown).await.map_err(failed)? {
             let rows: Vec<_> = self.missed(&delivery).into_iter().collect();
             if self.store_at_last(rows, &shutdown).await {
                 acknowledge(vec![delivery]).await;
             }
         }
+        Ok(())
     }
 
     fn missed(&self, delivery: &Delivery) -> Option<CheckResult> {

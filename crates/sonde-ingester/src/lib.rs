@@ -3,11 +3,13 @@
 mod dead;
 mod metrics;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use sonde_core::CheckResult;
-use sonde_queue::{Queue, QueueError, QueueName};
+use sonde_queue::{Consumer, Delivery, Queue, QueueError, QueueName};
 use sonde_results::Results;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -47,5 +49,21 @@ impl Ingester {
         );
         let dead = this.bury(shutdown.clone());
         tokio::try_join!(partitions, dead).map(|_| ())
+    }
+}
+
+/// The next delivery; `None` when there will be none any more.
+async fn next(
+    consumer: &mut dyn Consumer,
+    shutdown: &CancellationToken,
+) -> Result<Option<Delivery>, QueueError> {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(None),
+        received = consumer.receive() => match received {
+            Ok(delivery) => Ok(Some(delivery)),
+            Err(QueueError::Closed) => Ok(None),
+            Err(error) => Err(error),
+        },
     }
 }

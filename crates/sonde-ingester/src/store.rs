@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::CheckResult;
-use sonde_queue::{Consumer, Delivery, QueueError, QueueName, ResultsMessage};
+use sonde_queue::{Consumer, Delivery, QueueName, ResultsMessage};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Ingester, IngesterError, PREFETCH};
+use crate::{Ingester, IngesterError, PREFETCH, next};
 
 /// Rows in one insert, and how long they may wait for each other.
 const ROWS: usize = 5_000;
@@ -26,21 +26,13 @@ impl Ingester {
             source,
         };
         let mut consumer = self.queue.consume(&name, PREFETCH).await.map_err(failed)?;
-        loop {
-            let first = tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Ok(()),
-                received = consumer.receive() => match received {
-                    Ok(delivery) => delivery,
-                    Err(QueueError::Closed) => return Ok(()),
-                    Err(source) => return Err(failed(source)),
-                },
-            };
+        while let Some(first) = next(&mut *consumer, &shutdown).await.map_err(failed)? {
             let (rows, deliveries) = self.collect(first, &mut *consumer).await;
             if self.store_at_last(rows, &shutdown).await {
                 acknowledge(deliveries).await;
             }
         }
+        Ok(())
     }
 
     async fn collect(
