@@ -1,7 +1,10 @@
 //! Pages: one view of one machine's monitors. Server-rendered, no script needed, no third-party requests.
 
+mod history;
 mod overview;
 mod sparkline;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -9,15 +12,25 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use sonde_service::Service;
 
+use history::History;
+
+/// What the pages share.
+struct Pages {
+    service: Service,
+    history: History,
+}
+
 /// `/` and what it needs.
 pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(overview::page))
         .route("/static/sonde.css", get(stylesheet))
-        .with_state(service)
+        .with_state(Arc::new(Pages {
+            service,
+            history: History::default(),
+        }))
 }
 
-/// Changes with the style sheet, so that caches do not keep an old one.
 const STYLE: &str = include_str!("../static/sonde.css");
 
 async fn stylesheet() -> Response {

@@ -1,13 +1,15 @@
 //! The page `/`: every monitor, its state, its last latency and its day.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use sonde_core::Timestamp;
-use sonde_service::{MonitorView, Service, State};
+use sonde_service::{MonitorView, State};
 
-use crate::sparkline::{self, DAY, STEP, milliseconds};
-use crate::{PageError, html};
+use crate::sparkline::{self, milliseconds};
+use crate::{PageError, Pages, html};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -34,14 +36,15 @@ struct Row {
     sparkline: String,
 }
 
-pub(crate) async fn page(Shared(service): Shared<Service>) -> Result<Response, PageError> {
+pub(crate) async fn page(Shared(pages): Shared<Arc<Pages>>) -> Result<Response, PageError> {
+    let service = &pages.service;
     let views = service.overview().await?;
-    let mut history = service.history(DAY, STEP).await?;
+    let history = pages.history.get(service).await?;
     let now = service.clock.now();
     let (state, headline) = headline(&views);
     let rows = views.into_iter().map(|view| {
-        let buckets = history.remove(&view.monitor.id).unwrap_or_default();
-        Row::new(&view, &buckets, now)
+        let buckets = history.get(&view.monitor.id).map_or(&[][..], Vec::as_slice);
+        Row::new(&view, buckets, now)
     });
     let rendered_at = clock_time(now);
     html(&Overview {
@@ -136,4 +139,72 @@ fn ago(now: Timestamp, then: Timestamp) -> String {
 
 fn clock_time(now: Timestamp) -> String {
     format!("{} UTC", now.to_string().get(11..19).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sonde_core::{CheckResult, Monitor, MonitorId, Outcome};
+
+    use super::*;
+
+    fn view(id: &str, state: State, outcome: Option<Outcome>) -> MonitorView {
+        let mut monitor = Monitor::sample();
+        monitor.id = MonitorId::new(id).unwrap();
+        monitor.name = format!("The {id} & <more>");
+        let latest = outcome.map(|outcome| {
+            let mut result = CheckResult::sample_executed(outcome, Duration::from_millis(3));
+            result.message = Some("got <b>503</b>".to_owned());
+            result
+        });
+        MonitorView {
+            monitor,
+            state,
+            latest: latest.into_iter().collect(),
+        }
+    }
+
+    fn render(views: &[MonitorView]) -> String {
+        let now = CheckResult::sample().slot + Duration::from_secs(7);
+        let (state, headline) = headline(views);
+        let rows = views.iter().map(|view| Row::new(view, &[], now)).collect();
+        let page = Overview {
+            rows,
+            headline,
+            state: state.as_str(),
+            rendered_at: clock_time(now),
+        };
+        page.render().unwrap()
+    }
+
+    #[test]
+    fn every_state_has_its_row_and_the_gravest_its_headline() {
+        let html = render(&[
+            view("shop", State::Up, Some(Outcome::Ok)),
+            view("mail", State::Down, Some(Outcome::Failed)),
+            view("api", State::Degraded, Some(Outcome::Degraded)),
+            view("new", State::Pending, None),
+        ]);
+        assert!(html.contains("1 monitor is down"), "{html}");
+        assert!(html.contains("no check yet"), "{html}");
+        assert!(html.contains("7 s ago"), "{html}");
+        for state in ["up", "down", "degraded", "pending"] {
+            assert!(
+                html.contains(&format!(r#"class="{state}""#)),
+                "{state}: {html}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_people_and_targets_say_is_text_and_never_markup() {
+        let html = render(&[view("mail", State::Down, Some(Outcome::Failed))]);
+        assert!(!html.contains("<more>") && !html.contains("<b>"), "{html}");
+    }
+
+    #[test]
+    fn an_empty_page_says_what_to_do() {
+        assert!(render(&[]).contains("sonde up -c sonde.yaml"));
+    }
 }
