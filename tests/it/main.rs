@@ -6,6 +6,7 @@
     reason = "clippy knows test functions, but not that their helpers may panic too"
 )]
 
+mod cli;
 mod infra;
 mod probe_bodies;
 mod probe_certificates;

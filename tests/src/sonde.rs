@@ -273,7 +273,7 @@ impl Log {
 }
 
 /// The binary under test: `SONDE_TEST_BIN`, else the debug build, made now.
-async fn binary() -> &'static Path {
+pub async fn binary() -> &'static Path {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     BINARY
         .get_or_init(|| async {
