@@ -157,7 +157,7 @@ async fn silence_is_cut_off_in_the_phase_that_it_happens_in() {
             std::future::pending::<()>().await;
         })
         .await;
-        let mut seen = within(Duration::from_millis(100));
+        let mut seen = within(Duration::from_secs(1));
         let result = probe(&environment(Egress::open()), &spec(&stub), &mut seen).await;
         assert_eq!(result.unwrap_err().reason, expected, "{said}");
         let phases = seen.phases;
@@ -166,8 +166,8 @@ async fn silence_is_cut_off_in_the_phase_that_it_happens_in() {
         } else {
             phases.receive
         };
-        assert!(cut.unwrap() > 80_000, "{said}: {phases:?}");
-        assert!(phases.send.unwrap() < 20_000, "{said}: {phases:?}");
+        assert!(cut.unwrap() > 500_000, "{said}: {phases:?}");
+        assert!(phases.send.unwrap() < 400_000, "{said}: {phases:?}");
     }
 }
 
