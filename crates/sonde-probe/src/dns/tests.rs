@@ -76,17 +76,25 @@ async fn serve_stream(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: A
     }
 }
 
+/// Another test may hold the TCP side of the port that UDP got: then another port is tried.
+async fn one_port_for_both() -> (UdpSocket, TcpListener) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
+}
+
 async fn ask(
     mut spec: DnsSpec,
     answer: Answer,
     timeout: Duration,
 ) -> (Result<(), Failure>, Observation) {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
-    spec.server = Some(address.to_string());
-    let mut seen = Observation::until(Instant::now() + timeout);
+    let (udp, tcp) = one_port_for_both().await;
+    spec.server = Some(udp.local_addr().unwrap().to_string());
     let environment = environment();
+    let mut seen = Observation::until(Instant::now() + timeout);
     let done = tokio::select! {
         done = probe(&environment, &spec, &mut seen) => done,
         () = serve(udp, tcp, answer) => unreachable!("a server does not end"),
