@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use futures_util::stream::{self, StreamExt as _};
+use http::HeaderValue;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
@@ -23,10 +26,15 @@ use tokio_util::task::TaskTracker;
 const BODY: &str =
     r#"{"status":"up","database":"up","version":"1.2.3","checks":[1,2,3,4,5,6,7,8]}"#;
 
+/// What is injected.
+pub(crate) const DELAY: Duration = Duration::from_millis(100);
+
 /// A running server; ends with it.
 pub(crate) struct Target {
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
+    /// As `https`, but the handshake begins late.
+    pub(crate) slow_https: SocketAddr,
     /// PEM of the authority of `https`.
     pub(crate) ca: String,
     _process: Child,
@@ -43,10 +51,12 @@ impl Target {
         let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
         let mut line = async || lines.next_line().await?.context("the target ended early");
         let (http, https) = (line().await?.parse()?, line().await?.parse()?);
+        let slow_https = line().await?.parse()?;
         let ca = serde_json::from_str(&line().await?)?;
         Ok(Self {
             http,
             https,
+            slow_https,
             ca,
             _process: process,
         })
@@ -64,12 +74,11 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         .with_single_cert(vec![certificate], key)?;
     config.send_tls13_tickets = 0;
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (plain, tls) = (
-        TcpListener::bind("127.0.0.1:0").await?,
-        TcpListener::bind("127.0.0.1:0").await?,
-    );
-    crate::figures::say(plain.local_addr()?);
-    crate::figures::say(tls.local_addr()?);
+    let bind = async || TcpListener::bind("127.0.0.1:0").await;
+    let (plain, tls, slow) = (bind().await?, bind().await?, bind().await?);
+    for listener in [&plain, &tls, &slow] {
+        crate::figures::say(listener.local_addr()?);
+    }
     crate::figures::say(serde_json::to_string(&pem)?);
 
     let tasks = TaskTracker::new();
@@ -79,47 +88,70 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
         tokio::select! {
             _ = tokio::io::AsyncReadExt::read_to_end(&mut input, &mut nothing) => return Ok(()),
             accepted = plain.accept() => {
-                let (stream, _) = accepted?;
-                tasks.spawn(connection(stream));
+                tasks.spawn(connection(accepted?.0, 0));
             }
             accepted = tls.accept() => {
-                let (stream, _) = accepted?;
-                let acceptor = acceptor.clone();
-                tasks.spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        connection(stream).await;
-                    }
-                });
+                tasks.spawn(secured(accepted?.0, acceptor.clone(), Duration::ZERO));
+            }
+            accepted = slow.accept() => {
+                tasks.spawn(secured(accepted?.0, acceptor.clone(), DELAY));
             }
         }
     }
 }
 
-async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static) {
-    let served = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), hyper::service::service_fn(answer));
+async fn secured(stream: TcpStream, acceptor: TlsAcceptor, delay: Duration) {
+    let start = Instant::now();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if let Ok(stream) = acceptor.accept(stream).await {
+        connection(stream, micros(start.elapsed())).await;
+    }
+}
+
+/// `shook_us` is how long the handshake took, as seen from here.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, shook_us: u64) {
+    let answer = hyper::service::service_fn(move |request| answer(request, shook_us));
+    let served =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
     // A client that goes away early is its own affair.
     let _ = served.await;
 }
 
-/// `/wait/N` answers after N ms, and says how long it really took.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+/// `/wait` answers late, `/drip` ends its body late; both say how long that really took.
+async fn answer(request: Request<Incoming>, shook_us: u64) -> Result<Answer, Infallible> {
     let start = Instant::now();
-    let wait = request
-        .uri()
-        .path()
-        .strip_prefix("/wait/")
-        .and_then(|ms| ms.parse().ok());
-    if let Some(wait) = wait {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
-    }
-    let mut response = Response::new(Full::new(Bytes::from_static(BODY.as_bytes())));
+    let body = match request.uri().path() {
+        "/drip" => dripping(),
+        path => {
+            if path == "/wait" {
+                tokio::time::sleep(DELAY).await;
+            }
+            Full::new(Bytes::from_static(BODY.as_bytes())).boxed()
+        }
+    };
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(
-        "content-type",
-        http::HeaderValue::from_static("application/json"),
-    );
-    let waited = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    headers.insert("x-waited-us", waited.into());
+    headers.insert("content-type", HeaderValue::from_static("application/json"));
+    headers.insert("x-waited-us", micros(start.elapsed()).into());
+    headers.insert("x-shook-us", shook_us.into());
     Ok(response)
+}
+
+fn dripping() -> BoxBody<Bytes, Infallible> {
+    let start = Instant::now();
+    let end = async move {
+        tokio::time::sleep(DELAY).await;
+        let waited = micros(start.elapsed());
+        Bytes::from(format!(r#""database":"up","waited_us":{waited}}}"#))
+    };
+    let parts = stream::once(async { Bytes::from_static(b"{") }).chain(stream::once(end));
+    BodyExt::boxed(StreamBody::new(parts.map(|part| Ok(Frame::data(part)))))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
