@@ -136,6 +136,18 @@ async fn bad_requests_are_told_what_and_where() {
         ("/v1/monitors/nope", 404, Value::Null),
         ("/v1/monitors/No%20Slug/results", 404, Value::Null),
         ("/v1/nothing", 404, Value::Null),
+        ("/v1", 404, Value::Null),
+        ("/v1/monitors/%FF", 400, Value::Null),
+        (
+            &format!("/v1/monitors/{id}/results?lmit=1"),
+            400,
+            Value::Null,
+        ),
+        (
+            &format!("/v1/monitors/{id}/results?limit=1&limit=2"),
+            400,
+            Value::Null,
+        ),
         (
             &format!("/v1/monitors/{id}/results?limit=0"),
             400,
@@ -285,4 +297,20 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
     let output = run.run().await;
     assert_eq!(output.code, Some(2));
     assert!(output.stderr.contains("--public"), "{}", output.stderr);
+}
+
+#[tokio::test]
+async fn what_is_not_for_this_machine_or_this_path_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let up = Sonde::up(folder.path()).serve().await;
+    let client = reqwest::Client::new();
+    let posted = client.post(up.url("/v1/monitors")).send().await.unwrap();
+    assert_eq!(posted.status(), 405);
+    let problem: Value = posted.json().await.unwrap();
+    assert_eq!(problem["code"], "method_not_allowed");
+    // A page of another site that had its name lead here.
+    let rebound = client
+        .get(up.url("/v1/monitors"))
+        .header("host", "evil.example");
+    assert_eq!(rebound.send().await.unwrap().status(), 421);
 }

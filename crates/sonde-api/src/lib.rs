@@ -6,7 +6,7 @@ mod problem;
 mod results;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{any, get};
 use sonde_service::Service;
 
 /// `/v1/…`.
@@ -16,7 +16,10 @@ pub fn router(service: Service) -> Router {
         .route("/v1/monitors/{id}", get(monitors::show))
         .route("/v1/monitors/{id}/results", get(results::list))
         .route("/v1/monitors/{id}/summary", get(results::summary))
-        .route("/v1/{*rest}", get(problem::not_found))
+        .route("/v1", any(problem::not_found))
+        .route("/v1/", any(problem::not_found))
+        .route("/v1/{*rest}", any(problem::not_found))
+        .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(service)
 }
 
@@ -24,5 +27,6 @@ pub fn router(service: Service) -> Router {
 pub fn check_router(service: Service) -> Router {
     Router::new()
         .route("/check", get(check::run_all).post(check::run_all))
+        .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(service)
 }

@@ -1,12 +1,12 @@
 //! `/v1/monitors`: what is watched, and where it stands.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use sonde_core::{CheckResult, Kind, MonitorId, Outcome, Reason, Region, Timestamp};
 use sonde_service::{MonitorView, Service};
 
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Path};
 
 #[derive(Serialize)]
 pub(crate) struct MonitorList {

@@ -1,6 +1,8 @@
 //! Errors as problem+json (RFC 9457): a status, a stable code, a public sentence. Internals go to the log.
 
 use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -17,6 +19,10 @@ pub(crate) enum ApiError {
         field: &'static str,
         message: String,
     },
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("this path does not take that method")]
+    MethodNotAllowed,
     #[error("the server could not do this")]
     Internal(#[source] ServiceError),
 }
@@ -53,6 +59,8 @@ impl IntoResponse for ApiError {
             Self::Invalid { field, .. } => {
                 (StatusCode::BAD_REQUEST, "invalid_parameter", Some(*field))
             }
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", None),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::Internal(source) => {
                 tracing::error!(error = sonde_core::chain(source), "request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", None)
@@ -69,6 +77,32 @@ impl IntoResponse for ApiError {
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
         (status, content_type, Json(problem)).into_response()
     }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::BadRequest(rejection.body_text())
+    }
+}
+
+/// Query parameters whose mistakes are answered as every other.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub(crate) struct Query<T>(pub(crate) T);
+
+/// Path parameters whose mistakes are answered as every other.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub(crate) struct Path<T>(pub(crate) T);
+
+pub(crate) async fn method_not_allowed() -> ApiError {
+    ApiError::MethodNotAllowed
 }
 
 pub(crate) async fn not_found() -> ApiError {

@@ -4,13 +4,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use sonde_core::{CheckResult, MonitorId, Outcome, Region, Timestamp};
 use sonde_results::{Cursor, ResultQuery, Summary, TimeRange};
 use sonde_service::Service;
 
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Path, Query};
 
 /// What is listed when no range is given.
 const DEFAULT_RANGE: Duration = Duration::from_hours(24);
@@ -19,6 +19,7 @@ const MAX_LIMIT: u32 = 1000;
 
 /// All as text, so that what is wrong with one can be said by its name.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Parameters {
     from: Option<String>,
     to: Option<String>,

@@ -1,7 +1,7 @@
 //! What the checker tells about its checks, and the series of the tools that Sonde replaces.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -79,8 +79,25 @@ pub struct CheckerMetrics {
     in_flight: Gauge,
     redelivered: Counter,
     classic: [(Kind, Classic); 4],
-    /// What each monitor has series for, so that they can leave with it.
-    series: Arc<Mutex<HashMap<MonitorId, Vec<CheckResultLabels>>>>,
+    series: Arc<Mutex<Series>>,
+}
+
+/// Which series there are, so that they can leave with their monitor.
+#[derive(Debug, Default)]
+struct Series {
+    /// What each monitor has series for.
+    known: HashMap<MonitorId, Vec<CheckResultLabels>>,
+    /// Monitors and targets that may have any; all when nobody has said.
+    watched: Option<HashSet<(MonitorId, String)>>,
+}
+
+impl Series {
+    fn is_watched(&self, monitor: &MonitorId, target: &str) -> bool {
+        let pair = (monitor.clone(), target.to_owned());
+        self.watched
+            .as_ref()
+            .is_none_or(|watched| watched.contains(&pair))
+    }
 }
 
 /// Every label set that one kind of result led to.
@@ -186,70 +203,77 @@ impl CheckerMetrics {
     }
 
     pub(crate) fn observe(&self, result: &CheckResult) {
+        // Held to the end, so that a series cannot come back while its monitor leaves.
+        let mut series = self.series();
+        if !series.is_watched(&result.monitor, &result.target) {
+            return;
+        }
         let labels = CheckResultLabels::of(result);
         self.checks.get_or_create(&labels.outcome).inc();
         if let Some(wait) = result.queue_wait_us {
             self.queue_wait.observe(seconds(wait));
         }
         if result.outcome.is_executed() {
-            self.up
-                .get_or_create(&labels.check)
-                .set(i64::from(result.outcome.is_up()));
+            let up = i64::from(result.outcome.is_up());
+            self.up.get_or_create(&labels.check).set(up);
             if let Some(total) = result.total_us {
-                self.duration
-                    .get_or_create(&labels.check)
-                    .observe(seconds(total));
+                let duration = self.duration.get_or_create(&labels.check);
+                duration.observe(seconds(total));
             }
             for (phase, took) in result.phases_us.iter() {
-                self.phases
-                    .get_or_create(&labels.phase(phase))
-                    .observe(seconds(took));
+                let phase = self.phases.get_or_create(&labels.phase(phase));
+                phase.observe(seconds(took));
             }
         }
         if let Some((_, classic)) = self.classic.iter().find(|(kind, _)| *kind == result.kind) {
             classic.observe(result);
         }
-        let mut series = self
-            .series
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let known = series.entry(result.monitor.clone()).or_default();
+        let known = series.known.entry(result.monitor.clone()).or_default();
         if !known.contains(&labels) {
             known.push(labels);
         }
     }
 
-    /// Removes the series of monitors that are gone or check something else now.
-    ///
-    /// `is_current` is asked with a monitor's id and a target that it was seen with.
-    pub fn retain(&self, is_current: impl Fn(&MonitorId, &str) -> bool) {
-        let mut series = self
-            .series
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// From now on only these monitors, with these targets, have series; those of all others leave.
+    pub fn watch_only(&self, watched: HashSet<(MonitorId, String)>) {
+        let mut series = self.series();
+        series.watched = Some(watched);
+        let Series { known, watched } = &mut *series;
         let mut gone = Vec::new();
-        series.retain(|monitor, labels| {
-            gone.extend(labels.extract_if(.., |labels| !is_current(monitor, &labels.target)));
+        known.retain(|monitor, labels| {
+            gone.extend(labels.extract_if(.., |labels| {
+                let pair = (monitor.clone(), labels.target.clone());
+                watched
+                    .as_ref()
+                    .is_some_and(|watched| !watched.contains(&pair))
+            }));
             !labels.is_empty()
         });
         for labels in &gone {
-            self.checks.remove(&labels.outcome);
-            self.up.remove(&labels.check);
-            self.duration.remove(&labels.check);
-            for phase in sonde_core::Phase::ALL {
-                self.phases.remove(&labels.phase(phase));
-            }
-            let still_checked = series
+            let still_checked = known
                 .values()
                 .flatten()
-                .any(|other| other.target == labels.target && other.kind == labels.kind);
-            if !still_checked
-                && let Some((_, classic)) =
-                    self.classic.iter().find(|(kind, _)| *kind == labels.kind)
-            {
-                classic.remove(&labels.target);
-            }
+                .any(|other| (&other.target, other.kind) == (&labels.target, labels.kind));
+            self.remove(labels, still_checked);
         }
+    }
+
+    fn remove(&self, labels: &CheckResultLabels, target_stays: bool) {
+        self.checks.remove(&labels.outcome);
+        self.up.remove(&labels.check);
+        self.duration.remove(&labels.check);
+        for phase in sonde_core::Phase::ALL {
+            self.phases.remove(&labels.phase(phase));
+        }
+        let classic = self.classic.iter().find(|(kind, _)| *kind == labels.kind);
+        if let Some((_, classic)) = classic.filter(|_| !target_stays) {
+            classic.remove(&labels.target);
+        }
+    }
+
+    fn series(&self) -> MutexGuard<'_, Series> {
+        // Every change is complete before anything can panic, so a poisoned state is still a good one.
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

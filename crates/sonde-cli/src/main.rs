@@ -7,6 +7,7 @@ mod data;
 mod example;
 mod exit;
 mod lifecycle;
+mod limits;
 mod output;
 mod progress;
 mod telemetry;

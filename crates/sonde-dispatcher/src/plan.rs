@@ -10,6 +10,11 @@ use sonde_core::{Cadence, DispatchGap, Monitor, MonitorId, Timestamp, WorkspaceI
 /// Slots missed longer ago than this become one gap instead of rows.
 const MISSED_ROWS_AT_MOST: Duration = Duration::from_hours(1);
 
+/// Backlog planned in one step: a long outage becomes many small writes instead of one that holds everything up.
+const LONGEST_STEP: Duration = Duration::from_mins(1);
+/// A clock that is so far behind the watermark was set back: waiting for it to catch up would watch nothing meanwhile.
+const SET_BACK: Duration = Duration::from_mins(1);
+
 /// A monitor's slot whose time has come.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Due {
@@ -17,7 +22,7 @@ pub struct Due {
     pub slot: Timestamp,
 }
 
-/// What to do about all slots before [`Plan::watermark`] that were not planned yet.
+/// What to do about the slots before [`Plan::watermark`] that were not planned yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Still within their interval: to be executed.
@@ -28,6 +33,18 @@ pub struct Plan {
     pub gap: Option<DispatchGap>,
     /// Every slot before this instant is planned.
     pub watermark: Timestamp,
+}
+
+impl Plan {
+    /// There are more slots before `now` to be planned.
+    pub fn is_behind(&self, now: Timestamp) -> bool {
+        self.watermark <= now
+    }
+
+    /// Nothing but time has passed.
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.missed.is_empty() && self.gap.is_none()
+    }
 }
 
 type Key = (WorkspaceId, MonitorId);
@@ -93,19 +110,26 @@ impl Schedule {
         self.queue.peek().map(|Reverse((slot, _))| *slot)
     }
 
-    /// Plans every slot up to and including `now`. A clock that went back plans nothing.
+    /// Plans the slots up to and including `now`, at most a minute of them; call again while [`Plan::is_behind`].
+    ///
+    /// A clock that went back a little plans nothing until it has caught up. One that was set back further is believed:
+    /// slots are planned again then, which counts nothing twice.
     pub fn advance(&mut self, now: Timestamp) -> Plan {
-        let until = now + Duration::from_micros(1);
+        if self.watermark.since(now) > SET_BACK {
+            tracing::warn!(watermark = %self.watermark, %now, "the clock was set back: going on from now");
+            self.restart_at(now);
+        }
         let mut plan = Plan {
             due: Vec::new(),
             missed: Vec::new(),
             gap: None,
             watermark: self.watermark,
         };
-        if until <= self.watermark {
+        if now < self.watermark {
             return plan;
         }
         plan.gap = self.skip_to(now - MISSED_ROWS_AT_MOST);
+        let until = (now + Duration::from_micros(1)).min(self.watermark + LONGEST_STEP);
         while let Some(Reverse((slot, key))) = self.queue.peek().cloned()
             && slot < until
         {
@@ -140,14 +164,15 @@ impl Schedule {
             from: self.watermark,
             to: from,
         };
-        self.watermark = from;
-        let monitors: Vec<_> = self
-            .monitors
-            .values()
-            .map(|entry| Arc::clone(&entry.monitor))
-            .collect();
-        self.replace(&monitors);
+        self.restart_at(from);
         Some(gap)
+    }
+
+    fn restart_at(&mut self, watermark: Timestamp) {
+        self.watermark = watermark;
+        let entries = self.monitors.values();
+        let monitors: Vec<_> = entries.map(|entry| Arc::clone(&entry.monitor)).collect();
+        self.replace(&monitors);
     }
 }
 
@@ -168,6 +193,19 @@ mod tests {
         monitor.id = MonitorId::new(id).unwrap();
         monitor.interval = Duration::from_secs(seconds);
         Arc::new(monitor)
+    }
+
+    /// All steps up to `now` in one.
+    fn catch_up(schedule: &mut Schedule, now: Timestamp) -> Plan {
+        let mut whole = schedule.advance(now);
+        while whole.is_behind(now) {
+            let step = schedule.advance(now);
+            assert!(step.watermark.since(whole.watermark) <= LONGEST_STEP && step.gap.is_none());
+            whole.due.extend(step.due);
+            whole.missed.extend(step.missed);
+            whole.watermark = step.watermark;
+        }
+        whole
     }
 
     fn slots(due: &[Due]) -> Vec<(MonitorId, Timestamp)> {
@@ -206,7 +244,7 @@ mod tests {
     #[test]
     fn after_a_pause_the_last_slot_runs_and_the_others_are_missed() {
         let mut schedule = Schedule::new(&[monitor("a", 5)], at(0));
-        let plan = schedule.advance(at(52));
+        let plan = catch_up(&mut schedule, at(52));
         assert_eq!(plan.due.len(), 1);
         assert!(plan.due[0].slot + Duration::from_secs(5) > at(52));
         assert!(
@@ -220,7 +258,7 @@ mod tests {
     #[test]
     fn a_long_outage_is_one_gap_and_one_hour_of_missed_rows() {
         let mut schedule = Schedule::new(&[monitor("a", 60)], at(0));
-        let plan = schedule.advance(at(7 * 86_400));
+        let plan = catch_up(&mut schedule, at(7 * 86_400));
         let to = at(7 * 86_400 - 3600);
         assert_eq!(plan.gap, Some(DispatchGap { from: at(0), to }));
         assert!(
@@ -232,12 +270,20 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_repeats_nothing() {
+    fn a_clock_that_goes_back_a_little_repeats_nothing() {
         let mut schedule = Schedule::new(&[monitor("a", 5)], at(0));
         schedule.advance(at(20));
         let plan = schedule.advance(at(10));
-        assert!(plan.due.is_empty() && plan.missed.is_empty());
+        assert!(plan.is_empty());
         assert_eq!(plan.watermark, at(20) + Duration::from_micros(1));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_from_there() {
+        let mut schedule = Schedule::new(&[monitor("a", 5)], at(7 * 86_400));
+        let plan = schedule.advance(at(100));
+        assert_eq!(plan.watermark, at(100) + Duration::from_micros(1));
+        assert_eq!(catch_up(&mut schedule, at(104)).due.len(), 1);
     }
 
     #[test]

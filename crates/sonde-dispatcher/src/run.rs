@@ -19,6 +19,8 @@ use crate::{DispatcherMetrics, Due, Journal, JournalError, Plan, Schedule};
 const TICK: Duration = Duration::from_millis(20);
 /// The longest sleep, so that a clock that jumps is noticed and the watermark moves.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How far the journal's watermark may be behind while nothing is due.
+const IDLE: Duration = Duration::from_secs(30);
 /// Between two tries of a journal that fails.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 
@@ -58,18 +60,18 @@ impl Dispatcher {
             );
         }
         let now = self.clock.now();
-        let current: HashMap<_, _> = monitors
-            .iter()
-            .map(|monitor| (key(monitor), monitor))
-            .collect();
-        let (again, lost): (Vec<_>, Vec<_>) = recovered
-            .unsettled
-            .into_iter()
-            .partition(|check| check.deadline > now && current.contains_key(&key(&check.monitor)));
-        let lost: Vec<_> = lost
-            .iter()
-            .map(|check| CheckResult::missed(check, Reason::Unprocessed))
-            .collect();
+        let active = monitors.iter().filter(|monitor| !monitor.paused);
+        let current: HashMap<_, _> = active.map(|monitor| (key(monitor), monitor)).collect();
+        let still_wanted = |check: &Check| {
+            let monitor = current.get(&key(&check.monitor));
+            check.deadline > now && monitor.is_some_and(|m| m.regions.contains(&check.region))
+        };
+        let (mut again, lost): (Vec<_>, Vec<_>) =
+            recovered.unsettled.into_iter().partition(still_wanted);
+        for check in &mut again {
+            // The classes may have other names by now.
+            check.frequency = self.settings.class_of(check.monitor.interval).name.clone();
+        }
         if !again.is_empty() || !lost.is_empty() {
             tracing::info!(
                 again = again.len(),
@@ -77,23 +79,29 @@ impl Dispatcher {
                 "took over the tasks of an earlier process"
             );
         }
-        self.publish_results(lost).await?;
+        let lost = lost
+            .iter()
+            .map(|check| CheckResult::missed(check, Reason::Unprocessed));
+        self.publish_results(lost.collect()).await?;
         self.publish_tasks(&again).await?;
 
         let mut schedule = Schedule::new(previous, recovered.watermark.unwrap_or(now));
-        let mut plan = schedule.advance(now);
-        for due in std::mem::take(&mut plan.due) {
-            match current.get(&key(&due.monitor)) {
-                Some(&monitor) if monitor.interval == due.monitor.interval => {
-                    plan.due.push(Due {
-                        monitor: Arc::clone(monitor),
-                        ..due
-                    });
+        loop {
+            let mut plan = schedule.advance(now);
+            for due in std::mem::take(&mut plan.due) {
+                match current.get(&key(&due.monitor)) {
+                    Some(&monitor) if monitor.interval == due.monitor.interval => {
+                        let monitor = Arc::clone(monitor);
+                        plan.due.push(Due { monitor, ..due });
+                    }
+                    _ => plan.missed.push(due),
                 }
-                _ => plan.missed.push(due),
+            }
+            self.carry_out(&plan).await?;
+            if !plan.is_behind(now) {
+                break;
             }
         }
-        self.carry_out(&plan).await?;
         schedule.replace(monitors);
         Ok(schedule)
     }
@@ -105,24 +113,31 @@ impl Dispatcher {
         mut monitors: watch::Receiver<Arc<[Arc<Monitor>]>>,
         shutdown: CancellationToken,
     ) -> Result<(), DispatcherError> {
-        schedule.replace(&monitors.borrow_and_update());
+        let mut recorded = Timestamp::UNIX_EPOCH;
         loop {
             self.metrics
                 .monitors
                 .set(i64::try_from(monitors.borrow().len()).unwrap_or(i64::MAX));
+            let mut changed = false;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
-                changed = monitors.changed() => {
-                    if changed.is_err() {
+                notified = monitors.changed() => {
+                    if notified.is_err() {
                         return Ok(()); // who configures us is gone: the process is stopping
                     }
-                    schedule.replace(&monitors.borrow_and_update());
+                    changed = true;
                 }
-                () = tokio::time::sleep(self.wait(&schedule)) => {
-                    let plan = schedule.advance(self.clock.now());
-                    self.carry_out_at_last(&plan, &shutdown).await?;
-                }
+                () = tokio::time::sleep(self.wait(&schedule)) => {}
+            }
+            let plan = schedule.advance(self.clock.now());
+            // What is new has no slots before now, so the watermark must say how far the old ones came.
+            if changed || !plan.is_empty() || plan.watermark.since(recorded) > IDLE {
+                self.carry_out_at_last(&plan, &shutdown).await?;
+                recorded = plan.watermark;
+            }
+            if changed {
+                schedule.replace(&monitors.borrow_and_update());
             }
         }
     }
@@ -160,7 +175,7 @@ impl Dispatcher {
 
     async fn carry_out(&self, plan: &Plan) -> Result<(), DispatcherError> {
         let now = self.clock.now();
-        let checks: Vec<_> = plan
+        let mut checks: Vec<_> = plan
             .due
             .iter()
             .flat_map(|due| self.checks(due, now))
@@ -184,6 +199,11 @@ impl Dispatcher {
             watermark: plan.watermark,
         };
         self.journal.record(&dispatch).await?;
+        // The journal's own time is part of the lag, not of the queue's.
+        let now = self.clock.now();
+        for check in &mut checks {
+            check.dispatched_at = now;
+        }
         self.publish_tasks(&checks).await?;
         self.observe(&checks, missed.len(), plan.watermark);
         if let Some(gap) = plan.gap {
@@ -248,195 +268,4 @@ fn key(monitor: &Monitor) -> (&WorkspaceId, &MonitorId) {
 }
 
 #[cfg(test)]
-mod tests {
-    use prometheus_client::registry::Registry;
-    use sonde_core::{CheckKey, FrequencyClass, ManualClock, MonitorId, Outcome, Region};
-    use sonde_queue::memory::MemoryQueue;
-    use sonde_queue::{QueueName, Topology};
-    use sonde_results::libsql::LibsqlResults;
-    use sonde_results::{Results as _, TimeRange};
-
-    use super::*;
-    use crate::FileJournal;
-
-    const START: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
-
-    /// A dispatcher with its file; dropping it is a `kill -9`.
-    struct Machine {
-        dispatcher: Dispatcher,
-        queue: Arc<MemoryQueue>,
-        results: Arc<LibsqlResults>,
-        clock: Arc<ManualClock>,
-    }
-
-    impl Machine {
-        async fn start(folder: &tempfile::TempDir, now: Timestamp) -> Self {
-            let file = folder.path().join("results.db");
-            let results = Arc::new(LibsqlResults::open(&file).await.unwrap());
-            let queue = Arc::new(MemoryQueue::new());
-            let settings = QueueSettings {
-                retry: Monitor::sample().retry,
-                delivery_limit: 3,
-                frequencies: vec![FrequencyClass {
-                    name: Frequency::new("5s").unwrap(),
-                    period: Duration::from_secs(5),
-                    prefetch: 10,
-                }],
-            };
-            queue
-                .declare(&Topology::new(&settings, &[Region::local()], 1))
-                .await
-                .unwrap();
-            let clock = Arc::new(ManualClock::at(now));
-            let dispatcher = Dispatcher {
-                queue: Arc::clone(&queue) as _,
-                journal: Arc::new(FileJournal(Arc::clone(&results))),
-                clock: Arc::clone(&clock) as _,
-                settings,
-                partitions: 1,
-                metrics: DispatcherMetrics::register(&mut Registry::default()),
-            };
-            Self {
-                dispatcher,
-                queue,
-                results,
-                clock,
-            }
-        }
-
-        async fn tasks(&self) -> u64 {
-            let (frequency, region) = (Frequency::new("5s").unwrap(), Region::local());
-            self.queue
-                .depth(&QueueName::Checks { frequency, region })
-                .await
-                .unwrap()
-        }
-
-        async fn lost(&self) -> u64 {
-            self.queue
-                .depth(&QueueName::Store { partition: 0 })
-                .await
-                .unwrap()
-        }
-
-        async fn scheduled_and_settled(&self) -> (u64, u64) {
-            let range = TimeRange {
-                from: START - Duration::from_hours(24),
-                to: START + Duration::from_hours(24),
-            };
-            let balances = self.results.balances(range).await.unwrap();
-            let sum = |count: fn(&sonde_core::Balance) -> u64| balances.iter().map(count).sum();
-            (
-                sum(|balance| balance.scheduled),
-                sum(sonde_core::Balance::settled),
-            )
-        }
-    }
-
-    fn monitor() -> Arc<Monitor> {
-        Arc::new(Monitor::sample())
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_process_left_runs_again_or_is_missed_and_is_counted_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Machine::start(&folder, START).await;
-        let mut schedule = first.dispatcher.resume(&[], &[monitor()]).await.unwrap();
-        first.clock.advance(Duration::from_secs(5));
-        first
-            .dispatcher
-            .carry_out(&schedule.advance(first.clock.now()))
-            .await
-            .unwrap();
-        assert_eq!(
-            (first.tasks().await, first.scheduled_and_settled().await),
-            (1, (1, 0))
-        );
-        drop(first);
-
-        // Within the slot's interval: the task is handed out again.
-        let second = Machine::start(&folder, START + Duration::from_secs(5)).await;
-        second
-            .dispatcher
-            .resume(&[monitor()], &[monitor()])
-            .await
-            .unwrap();
-        assert_eq!((second.tasks().await, second.lost().await), (1, 0));
-        assert_eq!(second.scheduled_and_settled().await, (1, 0));
-        drop(second);
-
-        // A minute later it is lost, and so are the slots that nobody dispatched; the last one is due.
-        let third = Machine::start(&folder, START + Duration::from_mins(1)).await;
-        third
-            .dispatcher
-            .resume(&[monitor()], &[monitor()])
-            .await
-            .unwrap();
-        assert_eq!((third.tasks().await, third.lost().await), (1, 1));
-        assert_eq!(third.scheduled_and_settled().await, (12, 10));
-    }
-
-    #[tokio::test]
-    async fn a_monitor_that_is_new_missed_nothing_while_the_process_was_down() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Machine::start(&folder, START).await;
-        first.dispatcher.resume(&[], &[]).await.unwrap();
-        drop(first);
-        let second = Machine::start(&folder, START + Duration::from_mins(30)).await;
-        second.dispatcher.resume(&[], &[monitor()]).await.unwrap();
-        assert_eq!(second.scheduled_and_settled().await, (0, 0));
-    }
-
-    #[tokio::test]
-    async fn a_monitor_that_is_gone_leaves_missed_rows_and_no_task() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Machine::start(&folder, START).await;
-        first.dispatcher.resume(&[], &[monitor()]).await.unwrap();
-        drop(first);
-        let second = Machine::start(&folder, START + Duration::from_secs(5)).await;
-        second.dispatcher.resume(&[monitor()], &[]).await.unwrap();
-        assert_eq!(
-            (second.tasks().await, second.scheduled_and_settled().await),
-            (0, (1, 1))
-        );
-        let schedule = Schedule::new(&[monitor()], START);
-        let key = CheckKey {
-            workspace: WorkspaceId::local(),
-            monitor: MonitorId::new("shop").unwrap(),
-            region: Region::local(),
-            slot: schedule.next_slot().unwrap(),
-            run_id: RunId::SCHEDULED,
-        };
-        let row = second.results.find(&key).await.unwrap().unwrap();
-        assert_eq!(
-            (row.outcome, row.reason),
-            (Outcome::Missed, Some(Reason::NotDispatched))
-        );
-    }
-
-    #[tokio::test]
-    async fn a_night_without_dispatch_is_a_gap() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Machine::start(&folder, START - Duration::from_hours(12)).await;
-        first.dispatcher.resume(&[], &[monitor()]).await.unwrap();
-        drop(first);
-        let second = Machine::start(&folder, START).await;
-        second
-            .dispatcher
-            .resume(&[monitor()], &[monitor()])
-            .await
-            .unwrap();
-        let range = TimeRange {
-            from: START - Duration::from_hours(24),
-            to: START,
-        };
-        let gaps = second.results.gaps(range).await.unwrap();
-        assert_eq!(gaps.len(), 1, "{gaps:?}");
-        assert_eq!(gaps[0].to, START - Duration::from_hours(1));
-        // An hour of missed rows, and the last slot is due.
-        assert_eq!(
-            (second.tasks().await, second.scheduled_and_settled().await),
-            (1, (720, 719))
-        );
-    }
-}
+mod tests;

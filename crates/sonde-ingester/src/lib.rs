@@ -45,9 +45,9 @@ impl Ingester {
         let names = (0..self.partitions).map(|partition| QueueName::Store { partition });
         let this = &self;
         let partitions = futures_util::future::try_join_all(
-            names.map(|name| this.store_partition(name, shutdown.clone())),
+            names.map(|name| this.drain(name, store::read, shutdown.clone())),
         );
-        let dead = this.bury(shutdown.clone());
+        let dead = this.drain(QueueName::Dead, dead::read, shutdown.clone());
         tokio::try_join!(partitions, dead).map(|_| ())
     }
 }

@@ -1,4 +1,4 @@
-//! From a partition's queue into the store, in batches.
+//! From a queue into the store, in batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sonde_core::CheckResult;
 use sonde_queue::{Consumer, Delivery, QueueName, ResultsMessage};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Ingester, IngesterError, PREFETCH, next};
+use crate::{Ingester, IngesterError, IngesterMetrics, PREFETCH, next};
 
 /// Rows in one insert, and how long they may wait for each other.
 const ROWS: usize = 5_000;
@@ -15,10 +15,15 @@ const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// Between two tries of a store that fails; the queue keeps the rest meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The rows of one delivery.
+pub(crate) type Read = fn(&IngesterMetrics, &Delivery) -> Vec<CheckResult>;
+
 impl Ingester {
-    pub(crate) async fn store_partition(
+    /// Stores what `read` makes of the deliveries of one queue until it ends.
+    pub(crate) async fn drain(
         &self,
         name: QueueName,
+        read: Read,
         shutdown: CancellationToken,
     ) -> Result<(), IngesterError> {
         let failed = |source| IngesterError {
@@ -27,7 +32,7 @@ impl Ingester {
         };
         let mut consumer = self.queue.consume(&name, PREFETCH).await.map_err(failed)?;
         while let Some(first) = next(&mut *consumer, &shutdown).await.map_err(failed)? {
-            let (rows, deliveries) = self.collect(first, &mut *consumer).await;
+            let (rows, deliveries) = self.collect(first, &mut *consumer, read).await;
             if self.store_at_last(rows, &shutdown).await {
                 acknowledge(deliveries).await;
             }
@@ -39,8 +44,9 @@ impl Ingester {
         &self,
         first: Delivery,
         consumer: &mut dyn Consumer,
+        read: Read,
     ) -> (Vec<CheckResult>, Vec<Delivery>) {
-        let mut rows = self.read(&first);
+        let mut rows = read(&self.metrics, &first);
         let mut deliveries = vec![first];
         let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
         while rows.len() < ROWS && deliveries.len() < usize::from(PREFETCH) {
@@ -49,39 +55,14 @@ impl Ingester {
             else {
                 break;
             };
-            rows.extend(self.read(&delivery));
+            rows.extend(read(&self.metrics, &delivery));
             deliveries.push(delivery);
         }
         (rows, deliveries)
     }
 
-    /// What cannot be read is set aside alone: logged, counted, never a reason to lose the others.
-    fn read(&self, delivery: &Delivery) -> Vec<CheckResult> {
-        match ResultsMessage::decode(&delivery.payload) {
-            Ok(message) => {
-                for error in &message.unreadable {
-                    self.metrics.unreadable.inc();
-                    tracing::error!(error, "a result is unreadable and is set aside");
-                }
-                message.results
-            }
-            Err(error) => {
-                self.metrics.unreadable.inc();
-                tracing::error!(
-                    error = sonde_core::chain(&error),
-                    "a results message is unreadable and is set aside"
-                );
-                Vec::new()
-            }
-        }
-    }
-
     /// Tries until the store has them; gives up only at shutdown, and the queue delivers them again.
-    pub(crate) async fn store_at_last(
-        &self,
-        rows: Vec<CheckResult>,
-        shutdown: &CancellationToken,
-    ) -> bool {
+    async fn store_at_last(&self, rows: Vec<CheckResult>, shutdown: &CancellationToken) -> bool {
         let rows: Arc<[CheckResult]> = rows.into();
         while let Err(error) = self.results.store(&rows).await {
             tracing::error!(
@@ -102,7 +83,28 @@ impl Ingester {
     }
 }
 
-pub(crate) async fn acknowledge(deliveries: Vec<Delivery>) {
+/// What cannot be read is set aside alone: logged, counted, never a reason to lose the others.
+pub(crate) fn read(metrics: &IngesterMetrics, delivery: &Delivery) -> Vec<CheckResult> {
+    match ResultsMessage::decode(&delivery.payload) {
+        Ok(message) => {
+            for error in &message.unreadable {
+                metrics.unreadable.inc();
+                tracing::error!(error, "a result is unreadable and is set aside");
+            }
+            message.results
+        }
+        Err(error) => {
+            metrics.unreadable.inc();
+            tracing::error!(
+                error = sonde_core::chain(&error),
+                "a results message is unreadable and is set aside"
+            );
+            Vec::new()
+        }
+    }
+}
+
+async fn acknowledge(deliveries: Vec<Delivery>) {
     for delivery in deliveries {
         if let Err(error) = delivery.ack().await {
             tracing::warn!(

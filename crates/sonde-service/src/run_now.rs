@@ -11,15 +11,25 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{Result, Service};
 
+/// Monitors asked for at once: more would wait in the queue until their tasks expire.
+const GROUP: usize = 50;
 /// Beyond the checks' own deadlines: queueing, batching and storing.
 const GRACE: Duration = Duration::from_secs(5);
 
 impl Service {
     /// Runs `monitors` now, once in each of their regions, and waits for what comes of it.
     ///
-    /// Returns when all have answered, or with those that have by the last deadline. Dropping it stops the waiting,
+    /// In groups, each waited for until all have answered or the last deadline is over; what has not answered is left out. Dropping it stops the waiting,
     /// not the checks.
     pub async fn run_now(&self, monitors: &[Monitor]) -> Result<Vec<CheckResult>> {
+        let mut results = Vec::new();
+        for group in monitors.chunks(GROUP) {
+            results.extend(self.run_group(group).await?);
+        }
+        Ok(results)
+    }
+
+    async fn run_group(&self, monitors: &[Monitor]) -> Result<Vec<CheckResult>> {
         let now = self.clock.now();
         let checks: Vec<_> = monitors
             .iter()

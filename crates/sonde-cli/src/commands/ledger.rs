@@ -12,8 +12,8 @@ use serde::Serialize;
 use sonde_core::{
     Balance, Check, Clock as _, DispatchGap, Region, SystemClock, Timestamp, parse_duration,
 };
+use sonde_results::TimeRange;
 use sonde_results::libsql::LibsqlResults;
-use sonde_results::{Results as _, TimeRange};
 
 use crate::data;
 use crate::exit::{Error, Exit};
@@ -101,19 +101,13 @@ impl Ledger {
             from: (now - since).floor(MINUTE),
             to: now + MINUTE,
         };
-        // The tasks first: one that settles in between is then counted twice, never lost; see below.
-        let unsettled = results
-            .recover()
-            .await
-            .context("cannot read tasks in flight")?
-            .unsettled;
-        let balances = results
-            .balances(range)
+        let accounting = results
+            .accounting(range)
             .await
             .context("cannot read the ledger")?;
-        let gaps = results.gaps(range).await.context("cannot read gaps")?;
-        let in_flight = in_flight(&unsettled, now);
-        let minutes: Vec<_> = balances
+        let in_flight = in_flight(&accounting.unsettled, now);
+        let minutes: Vec<_> = accounting
+            .balances
             .into_iter()
             .map(|balance| row(balance, &in_flight))
             .collect();
@@ -123,7 +117,7 @@ impl Ledger {
             to: range.to,
             balanced,
             minutes,
-            gaps,
+            gaps: accounting.gaps,
         })
     }
 
@@ -199,16 +193,11 @@ fn in_flight(unsettled: &[Check], now: Timestamp) -> HashMap<(Timestamp, Region)
 }
 
 fn row(balance: Balance, in_flight: &HashMap<(Timestamp, Region), u64>) -> Row {
-    let waiting = in_flight
-        .get(&(balance.minute, balance.region.clone()))
-        .copied()
-        .unwrap_or(0);
-    // What settled between the two reads is among the rows already.
-    let missing = balance.scheduled.saturating_sub(balance.settled());
-    let surplus = balance.settled() > balance.scheduled;
+    let place = (balance.minute, balance.region.clone());
+    let in_flight = in_flight.get(&place).copied().unwrap_or(0);
     Row {
-        in_flight: missing.min(waiting),
-        balanced: !surplus && missing <= waiting,
+        balanced: balance.scheduled == balance.settled() + in_flight,
+        in_flight,
         balance,
     }
 }
@@ -238,7 +227,7 @@ mod tests {
         check(10, 10, 0, true);
         check(10, 8, 2, true);
         check(10, 8, 1, false);
-        check(10, 10, 2, true);
+        check(10, 10, 2, false);
         check(10, 11, 0, false);
     }
 }

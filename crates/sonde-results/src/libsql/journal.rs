@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sonde_core::{
-    Check, CheckKey, CheckResult, DispatchGap, Frequency, Region, Timestamp, Trigger,
+    Balance, Check, CheckKey, CheckResult, DispatchGap, Frequency, Region, Timestamp, Trigger,
 };
 use sonde_libsql::libsql::{Connection, Row};
 
 use super::writer::Writer;
-use super::{LibsqlResults, corrupt, key_values, signed, write};
-use crate::{Result, ResultsError};
+use super::{LibsqlResults, corrupt, key_values, read, signed, write};
+use crate::{Result, ResultsError, TimeRange};
 
 /// One step of the dispatcher.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +35,18 @@ pub struct Recovered {
     pub unreadable: Vec<ResultsError>,
 }
 
+/// What was scheduled, what came of it, and what is still on its way.
+#[derive(Debug)]
+pub struct Accounting {
+    pub unsettled: Vec<Check>,
+    pub balances: Vec<Balance>,
+    pub gaps: Vec<DispatchGap>,
+}
+
 impl LibsqlResults {
     /// Records a step of the dispatcher, all or nothing, before its checks are published.
     ///
-    /// Recording a check again, settled or not, counts nothing twice; the watermark never goes back. On-demand checks
-    /// are remembered as unsettled but are not in the ledger.
+    /// Recording a check again, settled or not, counts nothing twice.
     pub async fn record_dispatch(&self, dispatch: &Dispatch<'_>) -> Result<()> {
         let checks = dispatch.checks.to_vec();
         let missed = dispatch.missed.to_vec();
@@ -59,8 +66,20 @@ impl LibsqlResults {
                 writer.execute(INSERT_GAP, bounds).await?;
             }
             let watermark = watermark.as_micros();
-            writer.execute(RAISE_WATERMARK, [watermark]).await?;
+            writer.execute(SET_WATERMARK, [watermark]).await?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The ledger of whole minutes in `range`, of one instant: nothing settles in between.
+    pub async fn accounting(&self, range: TimeRange) -> Result<Accounting> {
+        self.read(async move |connection| {
+            Ok(Accounting {
+                unsettled: recover(connection).await?.unsettled,
+                balances: read::balances(connection, range).await?,
+                gaps: read::gaps(connection, range).await?,
+            })
         })
         .await
     }
@@ -72,8 +91,8 @@ impl LibsqlResults {
 }
 
 const INSERT_GAP: &str = "INSERT OR IGNORE INTO dispatch_gaps (begins, ends) VALUES (?1, ?2)";
-const RAISE_WATERMARK: &str = "INSERT INTO watermark (only, slot) VALUES (0, ?1)
-ON CONFLICT DO UPDATE SET slot = max(slot, excluded.slot)";
+const SET_WATERMARK: &str = "INSERT INTO watermark (only, slot) VALUES (0, ?1)
+ON CONFLICT DO UPDATE SET slot = excluded.slot";
 const INSERT_UNSETTLED: &str = "INSERT OR IGNORE INTO unsettled_checks
 (workspace, monitor, slot, region, run_id, body)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS (SELECT 1 FROM check_results

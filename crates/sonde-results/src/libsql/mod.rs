@@ -24,7 +24,7 @@ use tokio::sync::Mutex;
 use crate::{Bucket, Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
 use writer::Writer;
 
-pub use journal::{Dispatch, Recovered};
+pub use journal::{Accounting, Dispatch, Recovered};
 
 /// Rows that are deleted in one transaction, so that writers never wait long.
 const PRUNE_CHUNK: u32 = 2_000;

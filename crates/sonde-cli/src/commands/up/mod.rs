@@ -1,6 +1,7 @@
 //! `sonde up`: every role in one process, on one machine, with nothing to install.
 
 mod example;
+mod host;
 mod metrics;
 mod options;
 mod reload;
@@ -23,7 +24,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
-use crate::lifecycle;
+use crate::{lifecycle, limits};
 
 pub(crate) use options::Options;
 
@@ -46,6 +47,7 @@ struct Machine {
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     options.refuse_public_addresses()?;
+    limits::raise_open_files();
     let settings = options.queue_settings()?;
     let (source, example) = example::source(&options).await?;
     let monitors = source.load(&settings)?;
@@ -60,7 +62,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         .start(&options, &mut roles, &mut registry, configured, &monitors)
         .await?;
     let addresses = listeners.addresses()?;
-    roles.serve(listeners, &service, registry);
+    roles.serve(listeners, &service, registry, options.public);
     let reload = reload::Reload {
         source,
         settings: machine.settings.clone(),
@@ -70,14 +72,6 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         metrics: checker_metrics,
     };
     roles.background("reload", |stop| reload.run(stop));
-    roles.background("first checks", |stop| async move {
-        stop.run_until_cancelled(first_checks(&service))
-            .await
-            .unwrap_or(Ok(()))?;
-        // Its work is done, but a task that ends stops the process.
-        stop.cancelled().await;
-        Ok(())
-    });
     roles.background("retention", |stop| {
         retention(
             Arc::clone(&machine.results),
@@ -150,6 +144,13 @@ impl Machine {
             .monitors(&workspace)
             .await
             .context("cannot read monitors")?;
+        for error in &previous.unreadable {
+            let error = sonde_core::chain(error);
+            tracing::error!(
+                error,
+                "a stored monitor is unreadable: what it missed is not known"
+            );
+        }
         let previous: Vec<_> = previous.monitors.into_iter().map(Arc::new).collect();
         let dispatcher = Dispatcher {
             queue: Arc::clone(&self.queue) as _,
@@ -168,6 +169,7 @@ impl Machine {
         saved.context("cannot save the configuration")?;
 
         let metrics = sonde_checker::CheckerMetrics::register(registry);
+        metrics.watch_only(reload::watched(monitors));
         let checker = sonde_checker::Checker {
             queue: Arc::clone(&self.queue) as _,
             prober: options.prober()?,
@@ -190,16 +192,25 @@ impl Machine {
 }
 
 /// A monitor that was never checked is checked at once: its first slot may be an interval away.
-async fn first_checks(service: &Service) -> anyhow::Result<()> {
-    let views = service.overview().await?;
-    let unseen = views
-        .into_iter()
-        .filter(|view| view.latest.is_empty() && !view.monitor.paused);
-    let unseen: Vec<_> = unseen.map(|view| view.monitor).collect();
-    if !unseen.is_empty() {
-        service.run_now(&unseen).await?;
+async fn first_checks(service: Service) {
+    let unseen = service.overview().await.map(|views| {
+        let unseen = views.into_iter().filter(|view| view.latest.is_empty());
+        let unseen = unseen
+            .map(|view| view.monitor)
+            .filter(|monitor| !monitor.paused);
+        unseen.collect::<Vec<_>>()
+    });
+    let checked = match unseen {
+        Ok(unseen) => service.run_now(&unseen).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = checked {
+        let error = sonde_core::chain(&error);
+        tracing::warn!(
+            error,
+            "cannot check new monitors at once: their schedule will"
+        );
     }
-    Ok(())
 }
 
 /// Deletes what is older than the retention, once an hour.

@@ -47,7 +47,7 @@ pub(crate) struct Options {
     pub(crate) checker_listen: SocketAddr,
     /// Serve without a login on addresses that others can reach
     #[arg(long)]
-    public: bool,
+    pub(crate) public: bool,
     /// The name of this place, in results
     #[arg(
         long,
@@ -73,8 +73,8 @@ pub(crate) struct Options {
     /// Frequencies and retries instead of the built-in ones
     #[arg(long, value_name = "FILE", env = "SONDE_QUEUES")]
     queues: Option<PathBuf>,
-    /// How long results are kept
-    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
+    /// How long results are kept, at least a day
+    #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_retention)]
     pub(crate) retention: Duration,
     /// How long a stop waits for checks in flight
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
@@ -120,4 +120,14 @@ impl Options {
         };
         Prober::new(settings).context("cannot start probing")
     }
+}
+
+fn parse_retention(text: &str) -> Result<Duration, String> {
+    let retention = parse_duration(text).map_err(|error| error.to_string())?;
+    if retention < Duration::from_hours(24) {
+        return Err(
+            "must be a day or more: what is checked today is accounted for today".to_owned(),
+        );
+    }
+    Ok(retention)
 }

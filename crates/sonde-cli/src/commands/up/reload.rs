@@ -1,5 +1,6 @@
 //! A changed configuration is taken over whole, or not at all.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sonde_checker::CheckerMetrics;
-use sonde_core::{Monitor, QueueSettings, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, QueueSettings, WorkspaceId};
 use sonde_service::Service;
 use sonde_store::ConfigStore as _;
 use sonde_store::libsql::LibsqlStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::example::Source;
@@ -38,66 +40,89 @@ impl Reload {
             .source
             .file
             .as_deref()
-            .and_then(|file| watch_file(file, changed));
+            .and_then(|file| watch_folder(file, changed));
+        let mut content = self.content();
+        // Aborted when the process stops: what they asked for is not in the ledger.
+        let mut first_checks = JoinSet::new();
+        first_checks.spawn(super::first_checks(self.service.clone()));
         loop {
-            tokio::select! {
+            let asked = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                _ = hangup.recv() => {}
+                _ = hangup.recv() => true,
                 Some(()) = changes.recv() => {
                     tokio::time::sleep(SETTLE).await;
-                    while changes.try_recv().is_ok() {}
+                    false
                 }
+            };
+            let found = self.content();
+            // The folder changes for other reasons too, and files are replaced in more ways than events tell.
+            if (asked || found != content) && self.reload().await {
+                first_checks.spawn(super::first_checks(self.service.clone()));
             }
-            self.reload().await?;
+            content = found;
+            while first_checks.try_join_next().is_some() {}
         }
     }
 
-    async fn reload(&self) -> anyhow::Result<()> {
+    fn content(&self) -> Option<Vec<u8>> {
+        self.source
+            .file
+            .as_deref()
+            .and_then(|file| std::fs::read(file).ok())
+    }
+
+    /// Whether there is a new configuration now.
+    async fn reload(&self) -> bool {
         let monitors = match self.source.load(&self.settings) {
             Ok(monitors) => monitors,
             Err(error) => {
                 error.report();
                 tracing::error!("the changed configuration is not used: the one before stays");
-                return Ok(());
+                return false;
             }
         };
         if *monitors == **self.publish.borrow() {
-            return Ok(());
+            return false;
         }
         let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
-        self.store
+        if let Err(error) = self
+            .store
             .replace_monitors(&WorkspaceId::local(), &plain)
             .await
-            .context("cannot save the changed configuration")?;
-        self.metrics.retain(|id, target| {
-            plain
-                .iter()
-                .any(|monitor| monitor.id == *id && monitor.target() == target)
-        });
+        {
+            let error = sonde_core::chain(&error);
+            tracing::error!(
+                error,
+                "cannot save the changed configuration: the one before stays"
+            );
+            return false;
+        }
+        self.metrics.watch_only(watched(&monitors));
         tracing::info!(monitors = plain.len(), "took over a changed configuration");
         self.publish.send_replace(monitors);
-        super::first_checks(&self.service).await
+        true
     }
 }
 
-/// Watches the file's folder, because editors replace files; `None` where that cannot be had, which SIGHUP makes up for.
-fn watch_file(file: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+/// What may have series in the metrics.
+pub(super) fn watched(monitors: &[Arc<Monitor>]) -> HashSet<(MonitorId, String)> {
+    monitors
+        .iter()
+        .map(|monitor| (monitor.id.clone(), monitor.target()))
+        .collect()
+}
+
+/// Watches the file's folder, because editors and orchestrators replace files; `None` where that cannot be had, which
+/// SIGHUP makes up for.
+fn watch_folder(file: &Path, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let name = file.file_name()?.to_owned();
     let on_event = move |event: notify::Result<notify::Event>| {
-        let ours = event.is_ok_and(|event| {
-            !event.kind.is_access()
-                && event
-                    .paths
-                    .iter()
-                    .any(|path| path.file_name() == Some(&name))
-        });
-        if ours {
-            // Full means that a reload is due already.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            // Full means that a look is due already.
             let _ = changed.try_send(());
         }
     };

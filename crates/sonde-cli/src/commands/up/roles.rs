@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use axum::Router;
+use axum::middleware::from_fn;
 use prometheus_client::registry::Registry;
 use sonde_checker::Checker;
 use sonde_core::Monitor;
@@ -15,18 +17,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::host;
 use super::serve::{self, Listeners};
 
 /// How long requests under way may take once every check has finished.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-/// What a stop cancels, one after the other: nothing new, then nothing in flight, then nothing unstored.
+/// What a stop cancels: first what brings in work, then what does it. What stores results ends by itself after that.
 #[derive(Default)]
 struct Stages {
     /// The dispatcher, the servers and what runs beside them.
     inflow: CancellationToken,
     checker: CancellationToken,
-    ingester: CancellationToken,
 }
 
 /// A role that ended, by its name.
@@ -50,9 +52,10 @@ impl Roles {
         checker: Checker,
         ingester: Ingester,
     ) {
-        let stop = self.stages.ingester.clone();
+        // It ends when the queue is closed and empty, and not before.
+        let never = CancellationToken::new();
         self.ingester
-            .spawn(async { ("ingester", ingester.run(stop).await.map_err(Into::into)) });
+            .spawn(async { ("ingester", ingester.run(never).await.map_err(Into::into)) });
         let stop = self.stages.checker.clone();
         self.checker
             .spawn(async { ("checker", checker.run(stop).await.map_err(Into::into)) });
@@ -76,11 +79,25 @@ impl Roles {
         self.inflow.spawn(async move { (name, task.await) });
     }
 
-    pub(super) fn serve(&mut self, listeners: Listeners, service: &Service, registry: Registry) {
+    pub(super) fn serve(
+        &mut self,
+        listeners: Listeners,
+        service: &Service,
+        registry: Registry,
+        public: bool,
+    ) {
         let registry = Arc::new(registry);
         let main = serve::main_router(service, &registry);
         let checker = serve::checker_router(service, &registry);
+        let guard = |router: Router| {
+            if public {
+                router
+            } else {
+                router.layer(from_fn(host::only_loopback))
+            }
+        };
         for (listener, router) in [(listeners.main, main), (listeners.checker, checker)] {
+            let router = guard(router);
             self.background("server", |stop| async move {
                 let server = axum::serve(listener, router);
                 server
