@@ -1,5 +1,7 @@
 //! Whether what was seen is as expected.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -8,21 +10,21 @@ use super::value::Class;
 use super::{Comparator, Source, Value};
 use crate::format_duration;
 
-/// What a source is in one result.
+/// What a source is in one result. Borrowed where it may be large: the target decides how large.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum Seen<'a> {
     /// No such header, no answer, no TLS.
     Missing,
-    Text(String),
+    Text(Cow<'a, str>),
     /// In the base unit: microseconds, bytes, percent or plain.
     Number(f64),
     /// Several texts of which one may match: SANs, DNS answers, repeated headers.
     List(Vec<String>),
     /// The nodes that a JSON path selected.
-    Json(Vec<Json>),
+    Json(Vec<&'a Json>),
 }
 
-pub(super) fn holds(comparator: Comparator, value: &Value, seen: &Seen) -> bool {
+pub(super) fn holds(comparator: Comparator, value: &Value, seen: &Seen<'_>) -> bool {
     use Comparator as C;
     match comparator {
         C::Equal => any(seen, |one| equal(value, one)),
@@ -49,17 +51,23 @@ enum One<'a> {
     Json(&'a Json),
 }
 
-fn any(seen: &Seen, test: impl Fn(&One<'_>) -> bool) -> bool {
+impl<'a> From<&'a Json> for One<'a> {
+    fn from(node: &'a Json) -> Self {
+        match node {
+            Json::String(text) => Self::Text(text),
+            Json::Number(number) => Self::Number(number.as_f64().unwrap_or(f64::NAN)),
+            other => Self::Json(other),
+        }
+    }
+}
+
+fn any(seen: &Seen<'_>, test: impl Fn(&One<'_>) -> bool) -> bool {
     match seen {
         Seen::Missing => false,
         Seen::Text(text) => test(&One::Text(text)),
         Seen::Number(number) => test(&One::Number(*number)),
         Seen::List(items) => items.iter().any(|item| test(&One::Text(item))),
-        Seen::Json(nodes) => nodes.iter().any(|node| match node {
-            Json::String(text) => test(&One::Text(text)),
-            Json::Number(number) => test(&One::Number(number.as_f64().unwrap_or(f64::NAN))),
-            other => test(&One::Json(other)),
-        }),
+        Seen::Json(nodes) => nodes.iter().any(|node| test(&One::from(*node))),
     }
 }
 
@@ -88,7 +96,7 @@ fn equal(value: &Value, one: &One<'_>) -> bool {
     }
 }
 
-fn ordered(value: &Value, seen: &Seen, test: impl Fn(f64, f64) -> bool) -> bool {
+fn ordered(value: &Value, seen: &Seen<'_>, test: impl Fn(f64, f64) -> bool) -> bool {
     let Some(expected) = value.base() else {
         return false;
     };
@@ -109,21 +117,17 @@ fn within(value: &Value, one: &One<'_>) -> bool {
 }
 
 /// A part of a text; a whole element of a list or a JSON array.
-fn contains(value: &Value, seen: &Seen) -> bool {
+fn contains(value: &Value, seen: &Seen<'_>) -> bool {
     match (value, seen) {
         (Value::Text(part), Seen::Text(text)) => text.contains(part.as_str()),
         (_, Seen::List(_)) => any(seen, |one| equal(value, one)),
         (_, Seen::Json(nodes)) => nodes.iter().any(|node| match (node, value) {
-            (Json::Array(items), _) => contains_item(items, value),
+            (Json::Array(items), _) => items.iter().any(|item| equal(value, &item.into())),
             (Json::String(text), Value::Text(part)) => text.contains(part.as_str()),
             _ => false,
         }),
         _ => false,
     }
-}
-
-fn contains_item(items: &[Json], value: &Value) -> bool {
-    any(&Seen::Json(items.to_vec()), |one| equal(value, one))
 }
 
 fn matches(value: &Value, one: &One<'_>) -> bool {
@@ -150,52 +154,82 @@ fn is_empty(one: &One<'_>) -> bool {
     }
 }
 
-/// Longest text shown; what matters is seen long before.
+/// Characters shown at most; what matters is seen long before.
 const SHOWN: usize = 200;
 
-pub(super) fn show(source: &Source, seen: &Seen) -> String {
-    let text = match seen {
-        Seen::Missing => return "nothing".to_owned(),
-        Seen::Text(text) if text.is_empty() => return "nothing".to_owned(),
-        Seen::Text(text) => text.clone(),
-        Seen::Number(number) => match source.class() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "µs"
-            )]
-            Class::Duration => format_duration(Duration::from_micros(number.max(0.0) as u64)),
-            Class::Bytes => format!("{number}B"),
-            Class::Percent => format!("{}%", (number * 10.0).round() / 10.0),
-            _ => number.to_string(),
-        },
-        Seen::List(items) if items.is_empty() => return "nothing".to_owned(),
-        Seen::List(items) => items.join(", "),
-        Seen::Json(nodes) if nodes.is_empty() => return "nothing at that path".to_owned(),
-        Seen::Json(nodes) => nodes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
+pub(super) fn show(source: &Source, seen: &Seen<'_>) -> String {
+    let mut shown = Shown::default();
+    // The only error is that there is no more room.
+    let _ = match seen {
+        Seen::Missing => shown.write_str("nothing"),
+        Seen::Text(text) if text.is_empty() => shown.write_str("nothing"),
+        Seen::Text(text) => shown.write_str(text),
+        Seen::Number(number) => shown.write_str(&with_unit(source, *number)),
+        Seen::List(items) if items.is_empty() => shown.write_str("nothing"),
+        Seen::List(items) => shown.list(items),
+        Seen::Json(nodes) if nodes.is_empty() => shown.write_str("nothing at that path"),
+        Seen::Json(nodes) => shown.list(nodes),
     };
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    shown.0
+}
+
+fn with_unit(source: &Source, number: f64) -> String {
+    match source.class() {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "µs"
+        )]
+        Class::Duration => format_duration(Duration::from_micros(number.max(0.0) as u64)),
+        Class::Bytes => format!("{number}B"),
+        Class::Percent => format!("{}%", (number * 10.0).round() / 10.0),
+        _ => number.to_string(),
+    }
+}
+
+/// A text that refuses more than [`SHOWN`] characters, so that nobody goes on printing what nobody sees.
+#[derive(Default)]
+struct Shown(String);
+
+impl Shown {
+    fn list(&mut self, items: &[impl fmt::Display]) -> fmt::Result {
+        for (n, item) in items.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(self, "{comma}{item}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = SHOWN.saturating_sub(self.0.chars().count());
+        match text.char_indices().nth(room) {
+            None => self.0.push_str(text),
+            Some((end, _)) => {
+                self.0.push_str(&text[..end]);
+                self.0.push('…');
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
     use crate::Assertion;
 
     #[track_caller]
-    fn check(assertion: &str, seen: &Seen, expected: bool) {
+    fn check(assertion: &str, seen: &Seen<'_>, expected: bool) {
         let parsed: Assertion = assertion.parse().expect(assertion);
         assert_eq!(parsed.holds(seen), expected, "{assertion} on {seen:?}");
     }
 
-    fn list(items: &[&str]) -> Seen {
+    fn list(items: &[&str]) -> Seen<'static> {
         Seen::List(items.iter().map(|item| (*item).to_owned()).collect())
     }
 
@@ -221,18 +255,23 @@ mod tests {
         check(r"dns.answer matches \.20$", &answers, true);
     }
 
+    #[track_caller]
+    fn check_json(assertion: &str, node: &str, expected: bool) {
+        let node = serde_json::from_str(node).unwrap();
+        check(assertion, &Seen::Json(vec![&node]), expected);
+    }
+
     #[test]
     fn json_keeps_its_types() {
-        let json = |text: &str| Seen::Json(vec![serde_json::from_str(text).unwrap()]);
-        check("json $.a == 5", &json("5"), true);
-        check("json $.a == 5", &json("\"5\""), false);
-        check("json $.a == \"5\"", &json("\"5\""), true);
-        check("json $.a == true", &json("true"), true);
-        check("json $.a == null", &json("null"), true);
-        check("json $.a contains 2", &json("[1,2]"), true);
-        check("json $.a contains 20", &json("[1,2]"), false);
-        check("json $.a is empty", &json("[]"), true);
-        check("json $.a > 4", &json("5"), true);
+        check_json("json $.a == 5", "5", true);
+        check_json("json $.a == 5", "\"5\"", false);
+        check_json("json $.a == \"5\"", "\"5\"", true);
+        check_json("json $.a == true", "true", true);
+        check_json("json $.a == null", "null", true);
+        check_json("json $.a contains 2", "[1,2]", true);
+        check_json("json $.a contains 20", "[1,2]", false);
+        check_json("json $.a is empty", "[]", true);
+        check_json("json $.a > 4", "5", true);
     }
 
     #[test]
@@ -280,8 +319,31 @@ mod tests {
         assert_eq!(show("icmp.loss", Seen::Number(33.333_333)), "33.3%");
         assert_eq!(show("body", Seen::Missing), "nothing");
         assert_eq!(
-            show("body", Seen::Text("ü".repeat(300))).chars().count(),
+            show("body", Seen::Text("ü".repeat(300).into()))
+                .chars()
+                .count(),
             201
         );
+    }
+
+    #[test]
+    fn what_is_not_shown_is_not_printed() {
+        /// Counts how often it is printed.
+        struct Node<'a>(&'a Cell<usize>);
+        impl fmt::Display for Node<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.set(self.0.get() + 1);
+                f.write_str("12345678")
+            }
+        }
+        let printed = Cell::new(0);
+        let mut shown = Shown::default();
+        let nodes: Vec<_> = (0..1000).map(|_| Node(&printed)).collect();
+        assert_eq!(shown.list(&nodes), Err(fmt::Error));
+        assert_eq!(printed.get(), SHOWN / 10 + 1);
+        assert_eq!(shown.0.chars().count(), SHOWN + 1);
+        let mut full = Shown("x".repeat(SHOWN));
+        assert_eq!(full.write_str(""), Ok(()));
+        assert_eq!(full.write_str("x"), Err(fmt::Error));
     }
 }

@@ -133,12 +133,12 @@ impl Assertion {
     }
 
     /// Whether what was seen is as expected. A source that is missing holds only for negative comparators.
-    pub fn holds(&self, seen: &Seen) -> bool {
+    pub fn holds(&self, seen: &Seen<'_>) -> bool {
         compare::holds(self.comparator, &self.value, seen)
     }
 
     /// What was seen, in the expectation's own unit where it has one.
-    pub fn show(&self, seen: &Seen) -> String {
+    pub fn show(&self, seen: &Seen<'_>) -> String {
         compare::show(&self.source, seen)
     }
 }

@@ -57,6 +57,9 @@ pub struct JsonQuery {
 }
 
 impl JsonQuery {
+    /// Nodes that an assertion looks at, at most. People look at a few; a document of a megabyte can hold half a million.
+    pub const NODES: usize = 10_000;
+
     pub(super) fn new(text: &str) -> Result<Self, String> {
         let path = JsonPath::parse(text);
         path.map(|path| Self {
@@ -70,14 +73,14 @@ impl JsonQuery {
         &self.text
     }
 
-    /// The nodes of `document` that the path selects.
-    pub fn select(&self, document: &serde_json::Value) -> Vec<serde_json::Value> {
-        self.path
-            .query(document)
-            .all()
-            .into_iter()
-            .cloned()
-            .collect()
+    /// The nodes of `document` that the path selects. `None` when they are more than [`NODES`](Self::NODES): what is
+    /// said of a part of them need not be true of all.
+    pub fn select<'a>(
+        &self,
+        document: &'a serde_json::Value,
+    ) -> Option<Vec<&'a serde_json::Value>> {
+        let nodes = self.path.query(document).all();
+        (nodes.len() <= Self::NODES).then_some(nodes)
     }
 }
 
@@ -212,4 +215,22 @@ impl fmt::Display for Value {
 /// In double quotes; `\"` and `\\` are the only escapes, so that patterns stay readable.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     write!(f, "\"{}\"", text.replace('\\', r"\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nodes_are_selected_where_they_are_up_to_a_limit() {
+        let document = json!({ "all": vec![0; JsonQuery::NODES + 1], "a": { "a": 1 } });
+        let select = |path| JsonQuery::new(path).unwrap().select(&document);
+        let nested = select("$..a").unwrap();
+        assert!(std::ptr::eq(nested[0], &raw const document["a"]));
+        assert_eq!(nested, [&json!({ "a": 1 }), &json!(1)]);
+        assert_eq!(select("$.all[1:]").unwrap().len(), JsonQuery::NODES);
+        assert_eq!(select("$.all[*]"), None);
+    }
 }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sonde_core::{CertificateDetail, Seen, Source, Spec, Timestamp};
+use sonde_core::{CertificateDetail, JsonQuery, Seen, Source, Spec, Timestamp};
 
 use crate::dns;
 use crate::observe::Observation;
@@ -37,13 +37,13 @@ impl<'a> Look<'a> {
     }
 
     /// `Err` says why there is nothing to compare with, so that not even a negative assertion may hold.
-    pub(super) fn see(&self, source: &Source) -> Result<Seen, String> {
+    pub(super) fn see(&self, source: &Source) -> Result<Seen<'_>, String> {
         let seen = self.seen;
         let found = match source {
             Source::Json(query) => {
                 let document = self.json.get_or_init(|| parse(seen));
                 let document = document.as_ref().map_err(Clone::clone)?;
-                Some(Seen::Json(query.select(document)))
+                Some(Seen::Json(query.select(document).ok_or_else(too_many)?))
             }
             Source::Status => seen
                 .http
@@ -52,7 +52,9 @@ impl<'a> Look<'a> {
             Source::HttpVersion => seen.http.as_ref().map(|http| text(&http.version)),
             Source::Redirects => (seen.http.as_ref()).map(|http| count(http.redirects.len())),
             Source::Header(name) => self.header(name),
-            Source::Body => (seen.body.as_ref()).map(|body| text(&String::from_utf8_lossy(body))),
+            Source::Body => {
+                (seen.body.as_ref()).map(|body| Seen::Text(String::from_utf8_lossy(body)))
+            }
             Source::Size => seen.size.map(number),
             Source::Latency => Some(number(
                 u64::try_from(self.total.as_micros()).unwrap_or(u64::MAX),
@@ -76,19 +78,19 @@ impl<'a> Look<'a> {
         Ok(found.unwrap_or(Seen::Missing))
     }
 
-    fn header(&self, name: &str) -> Option<Seen> {
+    fn header(&self, name: &str) -> Option<Seen<'_>> {
         let values = self.seen.headers.get_all(name).iter();
         let mut values: Vec<String> = values
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect();
         match values.len() {
             0 => None,
-            1 => values.pop().map(Seen::Text),
+            1 => values.pop().map(|value| Seen::Text(value.into())),
             _ => Some(Seen::List(values)),
         }
     }
 
-    fn tls(&self, source: &Source) -> Option<Seen> {
+    fn tls(&self, source: &Source) -> Option<Seen<'_>> {
         let tls = self.seen.tls.as_ref()?;
         let leaf = tls.certificates.first();
         match source {
@@ -100,7 +102,7 @@ impl<'a> Look<'a> {
     }
 
     /// The answer's records as they came, aliases included; the count is of the type that was asked for.
-    fn dns(&self, source: &Source) -> Option<Seen> {
+    fn dns(&self, source: &Source) -> Option<Seen<'_>> {
         let dns = self.seen.dns.as_ref()?;
         match source {
             Source::DnsRcode => Some(text(&dns.rcode)),
@@ -140,11 +142,15 @@ fn parse(seen: &Observation) -> Result<Json, String> {
     })
 }
 
-fn text(text: &str) -> Seen {
-    Seen::Text(text.to_owned())
+fn too_many() -> String {
+    format!("the path selects more than {} nodes", JsonQuery::NODES)
 }
 
-fn count(count: usize) -> Seen {
+fn text(text: &str) -> Seen<'_> {
+    Seen::Text(text.into())
+}
+
+fn count(count: usize) -> Seen<'static> {
     number(count as u64)
 }
 
@@ -152,6 +158,6 @@ fn count(count: usize) -> Seen {
     clippy::cast_precision_loss,
     reason = "microseconds and bytes stay far below 2^53"
 )]
-fn number(value: u64) -> Seen {
+fn number(value: u64) -> Seen<'static> {
     Seen::Number(value as f64)
 }

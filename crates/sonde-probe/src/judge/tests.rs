@@ -125,6 +125,18 @@ fn what_is_not_json_fails_even_negative_assertions() {
 }
 
 #[test]
+fn more_nodes_than_are_looked_at_fail_even_negative_assertions() {
+    let mut seen = answer();
+    let nodes = vec!["0"; sonde_core::JsonQuery::NODES + 1].join(",");
+    seen.body = Some(format!("[{nodes}]").into());
+    check(
+        &seen,
+        "json $[*] != 5",
+        Some("the path selects more than 10000 nodes, expected json $[*] != 5"),
+    );
+}
+
+#[test]
 fn all_failures_are_listed_and_the_first_gives_the_reason() {
     let expect = ["body contains x", "latency < 2s", "header via contains b"];
     let verdict = judged(None, &answer(), &expect, &["latency < 1s"]);
