@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use sonde_core::{ManualClock, RetryPolicy, Timestamp};
+use sonde_core::{HttpSpec, ManualClock, RetryPolicy, Timestamp};
 
 use super::*;
 use crate::Egress;
+use crate::testing::Stub;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -185,6 +186,32 @@ async fn an_executed_check_tells_all_that_happened() {
     assert_eq!(result.remote_address.as_ref(), Some(&server));
     assert_eq!(result.evidence.unwrap().addresses, ["127.0.0.1"]);
     assert!(result.message.unwrap().contains(&server));
+}
+
+#[tokio::test]
+async fn a_good_check_keeps_no_credentials_that_the_target_repeats() {
+    let stub = Stub::http(|head| {
+        let location = match head.split(' ').nth(1) {
+            Some("/") => "Location: /1?token=hunter2\r\n",
+            Some("/1?token=hunter2") => "Location: /2\r\n",
+            _ => return b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        };
+        format!("HTTP/1.1 302 Found\r\n{location}content-length: 0\r\n\r\n").into_bytes()
+    })
+    .await;
+    let mut check = Check::sample(Timestamp::from_micros(0));
+    let url = format!("http://{}/", stub.address);
+    let mut spec = HttpSpec::get(url.parse().unwrap());
+    spec.headers = vec![("Authorization".into(), "Bearer hunter2".into())];
+    *Arc::make_mut(&mut check.monitor) = Monitor {
+        spec: Spec::Http(Box::new(spec)),
+        ..monitor(0)
+    };
+    let result = prober().run(&check, &ManualClock::at(check.slot)).await;
+    assert_eq!(result.outcome, Outcome::Ok, "{:?}", result.message);
+    let hops = result.http.unwrap().redirects;
+    assert_eq!(hops[0].location, format!("{url}1?token=[redacted]"));
+    assert_eq!(hops[1].url, hops[0].location);
 }
 
 #[tokio::test]
