@@ -102,8 +102,10 @@ async fn look_up(
     };
     let found = seen.phase(Phase::Dns, work).await;
     found.map_err(|failure| match failure.reason {
-        Reason::DnsTimeout if !failure.message.contains(host) => Failure {
+        Reason::DnsTimeout if failure.message == Reason::DnsTimeout.sentence() => Failure {
             message: format!("no answer about `{host}` in time from {}", list(servers)),
+            // It may be the checker that cannot reach its own server.
+            suspect: own,
             ..failure
         },
         _ => failure,
@@ -284,8 +286,8 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::Egress;
     use crate::testing::{environment, observation, within};
+    use crate::{Egress, Settings};
 
     /// A name server that turns every question into the same kind of answer.
     async fn name_server(
@@ -392,9 +394,27 @@ mod tests {
         let failure = failure.unwrap_err();
         assert_eq!(failure.reason, Reason::DnsTimeout);
         assert!(
-            failure.message.contains("`shop.example`"),
-            "{}",
-            failure.message
+            failure.message.contains("`shop.example`") && !failure.suspect,
+            "{failure:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn silence_of_the_checkers_own_name_server_may_be_the_checkers_fault() {
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let environment = Environment::new(Settings {
+            resolver: Some(silent.local_addr().unwrap()),
+            ..environment(Egress::open()).settings
+        });
+        let mut seen = within(Duration::from_millis(50));
+        // A word of the usual sentence: the host is named all the same.
+        let (host, network) = ("time", NetworkOptions::default());
+        let failure = resolve(&environment.unwrap(), host, &network, &mut seen).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(failure.reason, Reason::DnsTimeout);
+        assert!(
+            failure.suspect && failure.message.contains("`time`"),
+            "{failure:?}"
         );
     }
 
