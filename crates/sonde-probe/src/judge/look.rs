@@ -4,7 +4,9 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sonde_core::{CertificateDetail, JsonQuery, Seen, Source, Spec, Timestamp};
+use sonde_core::{
+    Assertion, CertificateDetail, Comparator, JsonQuery, Seen, Source, Spec, Timestamp,
+};
 
 use crate::dns;
 use crate::observe::Observation;
@@ -36,8 +38,19 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// `Err` says why there is nothing to compare with, so that not even a negative assertion may hold.
-    pub(super) fn see(&self, source: &Source) -> Result<Seen<'_>, String> {
+    /// What `assertion` looks at. `Err` says why there is nothing to compare with, so that not even a negative assertion
+    /// may hold.
+    pub(super) fn see(&self, assertion: &Assertion) -> Result<Seen<'_>, String> {
+        let seen = self.find(&assertion.source)?;
+        match cut_off(self.seen) {
+            Some(kept) if assertion.source == Source::Body && !settles(&seen, assertion) => Err(
+                format!("the body is larger than the {kept} bytes looked at"),
+            ),
+            _ => Ok(seen),
+        }
+    }
+
+    fn find(&self, source: &Source) -> Result<Seen<'_>, String> {
         let seen = self.seen;
         let found = match source {
             Source::Json(query) => {
@@ -131,14 +144,30 @@ fn days_left(certificate: &CertificateDetail, now: Timestamp) -> f64 {
     f64::from(i32::try_from(days).unwrap_or(i32::MAX))
 }
 
+/// How much of the body was kept, where that is not all of it.
+fn cut_off(seen: &Observation) -> Option<usize> {
+    let kept = seen.body.as_ref()?.len();
+    (seen.size? > kept as u64).then_some(kept)
+}
+
+/// Whether what is found in the first part of a text decides about all of it.
+fn settles(part: &Seen<'_>, assertion: &Assertion) -> bool {
+    match assertion.comparator {
+        Comparator::Contains | Comparator::Matches | Comparator::IsNotEmpty => {
+            assertion.holds(part)
+        }
+        Comparator::NotContains | Comparator::NotMatches | Comparator::IsEmpty => {
+            !assertion.holds(part)
+        }
+        _ => false,
+    }
+}
+
 fn parse(seen: &Observation) -> Result<Json, String> {
     let body = seen.body.as_deref().unwrap_or_default();
-    serde_json::from_slice(body).map_err(|error| {
-        if seen.size.is_some_and(|size| size > body.len() as u64) {
-            format!("the JSON is larger than the {} bytes looked at", body.len())
-        } else {
-            format!("the body is not JSON ({error})")
-        }
+    serde_json::from_slice(body).map_err(|error| match cut_off(seen) {
+        Some(kept) => format!("the JSON is larger than the {kept} bytes looked at"),
+        None => format!("the body is not JSON ({error})"),
     })
 }
 

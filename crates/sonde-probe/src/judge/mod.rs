@@ -88,7 +88,7 @@ fn assess(monitor: &Monitor, look: &Look<'_>) -> Verdict {
 /// All that do not hold, in order.
 fn test(assertions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broken> {
     assertions.iter().filter_map(|assertion| {
-        let (seen, message) = match look.see(&assertion.source) {
+        let (seen, message) = match look.see(assertion) {
             Ok(seen) if assertion.holds(&seen) => return None,
             Ok(seen) => {
                 let (source, seen) = (&assertion.source, assertion.show(&seen));
@@ -109,7 +109,7 @@ fn test(assertions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broke
 /// All that hold, in order: each is a reason to call the check degraded. What cannot be seen is none.
 fn warnings(conditions: &[Assertion], look: &Look<'_>) -> impl Iterator<Item = Broken> {
     conditions.iter().filter_map(|condition| {
-        let seen = look.see(&condition.source).ok()?;
+        let seen = look.see(condition).ok()?;
         condition.holds(&seen).then(|| {
             let (source, seen) = (&condition.source, condition.show(&seen));
             let expected = condition.negated().expected();

@@ -136,6 +136,46 @@ fn more_nodes_than_are_looked_at_fail_even_negative_assertions() {
     );
 }
 
+/// An answer of which only the start, `up and …`, was kept.
+fn cut() -> Observation {
+    let mut seen = answer();
+    seen.body = Some("up and ".into());
+    seen.size = Some(2_000_000);
+    seen
+}
+
+#[test]
+fn what_the_kept_part_of_a_body_says_of_the_whole_counts() {
+    check(&cut(), "body contains up", None);
+    check(&cut(), "body matches ^up", None);
+    check(&cut(), "body is not empty", None);
+    let failed = "body was up and, expected not contains \"up\"";
+    check(&cut(), "body not contains up", Some(failed));
+}
+
+#[test]
+fn what_the_rest_of_a_body_could_refute_does_not_hold() {
+    for assertion in [
+        "body not contains down",
+        "body not matches down",
+        "body contains down",
+        "body != down",
+        "body == \"up and \"",
+        "body in [\"up and \"]",
+        "body not in [down]",
+    ] {
+        let message = judged(None, &cut(), &["status > 0", assertion], &[]).message;
+        let text = "the body is larger than the 7 bytes looked at, expected body ";
+        let message = message.unwrap_or_default();
+        assert!(message.starts_with(text), "{assertion}: {message}");
+    }
+    let degraded = ["body not contains down", "body != down"];
+    assert_eq!(
+        judged(None, &cut(), &["status > 0"], &degraded).reason,
+        None
+    );
+}
+
 #[test]
 fn all_failures_are_listed_and_the_first_gives_the_reason() {
     let expect = ["body contains x", "latency < 2s", "header via contains b"];
