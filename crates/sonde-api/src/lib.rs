@@ -26,7 +26,12 @@ pub fn router(service: Service) -> Router {
 /// `/check`: every monitor now.
 pub fn check_router(service: Service) -> Router {
     Router::new()
-        .route("/check", get(check::run_all).post(check::run_all))
+        .route(
+            "/check",
+            get(check::run_all)
+                .post(check::run_all)
+                .head(problem::method_not_allowed),
+        )
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(service)
 }

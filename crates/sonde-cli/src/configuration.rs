@@ -126,11 +126,31 @@ pub(crate) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn read_beside(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(folder.join(path))
+    read_file(&folder.join(path))
 }
 
+/// Refuses what cannot be a configuration: reading a pipe might never end.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let found = std::fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    if found.len() > LARGEST_FILE {
+        return Err(io::Error::other(format!(
+            "it is larger than {} MiB",
+            LARGEST_FILE >> 20
+        )));
+    }
+    std::fs::read(path)
+}
+
+/// Configurations are written by people; what is larger is something else.
+const LARGEST_FILE: u64 = 8 * 1024 * 1024;
+
 fn read(path: &Path) -> Result<String, Error> {
-    let text = std::fs::read_to_string(path);
+    let text = read_file(path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+    });
     let text = text.with_context(|| format!("cannot read {}", path.display()));
     text.map_err(Error::Usage)
 }

@@ -1,7 +1,7 @@
 //! The data directory of one machine: which files are in it, and who may use it.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 pub(crate) struct DataDirectory {
     path: PathBuf,
     /// The lock goes with the process, however it ends.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDirectory {
@@ -28,7 +28,7 @@ impl DataDirectory {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => {
                 bail!(
@@ -38,6 +38,18 @@ impl DataDirectory {
             Err(TryLockError::Error(error)) => {
                 Err(error).with_context(|| format!("cannot lock the data directory {shown}"))
             }
+        }
+    }
+
+    /// Fails when the directory is no longer the one that was locked: what is stored would be gone with the process.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let held = self.lock.metadata().context("cannot look at the lock")?;
+        let found = std::fs::metadata(self.path.join("lock"));
+        match found {
+            Ok(found) if (found.dev(), found.ino()) == (held.dev(), held.ino()) => Ok(()),
+            Ok(_) => bail!("the data directory {} was replaced", self.path.display()),
+            Err(error) => Err(error)
+                .with_context(|| format!("the data directory {} is gone", self.path.display())),
         }
     }
 

@@ -48,6 +48,18 @@ impl Error {
         }
     }
 
+    /// Writes the error to the log, for processes that go on.
+    pub(crate) fn log(&self) {
+        match self {
+            Self::Usage(error) | Self::CouldNotRun(error) => tracing::error!("{error:#}"),
+            Self::Configuration(problems) => {
+                for problem in problems {
+                    tracing::error!("{problem}");
+                }
+            }
+        }
+    }
+
     /// Prints the error, with what caused it, on standard error.
     pub(crate) fn report(&self) {
         match self {

@@ -13,16 +13,28 @@ mod progress;
 mod telemetry;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what blocks in the background may hold up the end: a disk that is gone does for ever.
+const LAST_BLOCKING: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     // Fails only when a provider is already installed, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     telemetry::start(&cli.log, cli.command.log_level());
-    let exit = cli.command.run().await.unwrap_or_else(|error| {
+    let exit = match Runtime::new() {
+        Ok(runtime) => {
+            let exit = runtime.block_on(cli.command.run());
+            runtime.shutdown_timeout(LAST_BLOCKING);
+            exit
+        }
+        Err(error) => Err(anyhow::Error::new(error).context("cannot start").into()),
+    };
+    let exit = exit.unwrap_or_else(|error| {
         error.report();
         error.exit()
     });

@@ -66,7 +66,9 @@ fn monitor<'a>(
     });
     item.fields("monitor", |fields| {
         fields.later(LATER_KINDS);
-        let name = fields.take("name").map(|item| item.filled());
+        let name = fields
+            .take("name")
+            .map(|item| item.filled().filter(|name| is_plain(&item, name)));
         let spec = spec(fields, &defaults.network);
         let kind = spec.as_ref().map(|(kind, _)| *kind);
         let settled = Shared::decode(fields).settle(&defaults.shared, item.context);
@@ -143,4 +145,14 @@ pub(crate) fn check_exec(item: &Item<'_>) {
     if !item.context.inputs.options.allow_exec {
         item.problem("programs are run only with --allow-exec");
     }
+}
+
+/// Names are shown everywhere: what moves the cursor or turns text around has no place in them.
+fn is_plain(item: &Item<'_>, name: &str) -> bool {
+    let turns = |c: char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = !name.chars().any(|c| c.is_control() || turns(c));
+    if !plain {
+        item.problem("must be plain text: control characters and marks of direction are not shown");
+    }
+    plain
 }

@@ -232,16 +232,14 @@ fn variables_become_values_and_never_structure() {
         r#"
 monitors:
   a:
-    name: "${STRUCTURE}"
     http: https://${HOST}/${PATH_:-health}
     retries: ${RETRIES}
     paused: "${PAUSED}"
     interval: ${INTERVAL:-30s}
-    tags: ["$${HOST}"]
+    tags: ["$${HOST}", "${STRUCTURE}"]
 "#,
     );
     let monitor = &monitors[0];
-    assert_eq!(monitor.name, "x\npaused: true");
     assert_eq!(monitor.target(), "https://shop.example/health");
     assert_eq!(
         (
@@ -251,7 +249,13 @@ monitors:
         ),
         (2, true, 30)
     );
-    assert_eq!(monitor.tags, ["${HOST}"]);
+    assert_eq!(monitor.tags, ["${HOST}", "x\npaused: true"]);
+}
+
+#[test]
+fn a_name_is_plain_text() {
+    let text = "monitors:\n  a: { http: https://a.example, name: \"x\\u202ey\" }\n";
+    assert!(refused(text).contains("must be plain text"));
 }
 
 #[test]

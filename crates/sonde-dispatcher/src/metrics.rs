@@ -1,9 +1,12 @@
 //! What the dispatcher tells about itself.
 
+use std::time::Duration;
+
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use sonde_core::Timestamp;
 
 /// From a slot to its task being in the queue: from a tick's grain to what no one should see.
 const LAG_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -18,6 +21,11 @@ pub struct DispatcherMetrics {
 }
 
 impl DispatcherMetrics {
+    /// Every slot before this is planned and recorded; the epoch before the first time.
+    pub fn watermark(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH + Duration::from_secs(self.watermark.get().max(0).unsigned_abs())
+    }
+
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             dispatched: Counter::default(),

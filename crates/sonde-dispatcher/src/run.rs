@@ -23,6 +23,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(30);
 /// Between two tries of a journal that fails.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+/// A journal that stays away is news once a minute.
+const TRIES_PER_LINE: u32 = 60;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DispatcherError {
@@ -155,14 +157,15 @@ impl Dispatcher {
         plan: &Plan,
         shutdown: &CancellationToken,
     ) -> Result<(), DispatcherError> {
-        loop {
+        for tries in 0_u32.. {
             match self.carry_out(plan).await {
-                Err(DispatcherError::Journal(error)) => {
+                Err(DispatcherError::Journal(error)) if tries.is_multiple_of(TRIES_PER_LINE) => {
                     tracing::error!(
                         error = sonde_core::chain(&error),
                         "cannot record what is due; checks are waiting"
                     );
                 }
+                Err(DispatcherError::Journal(_)) => {}
                 done => return done,
             }
             tokio::select! {
@@ -171,6 +174,7 @@ impl Dispatcher {
                 () = tokio::time::sleep(JOURNAL_RETRY) => {}
             }
         }
+        Ok(())
     }
 
     async fn carry_out(&self, plan: &Plan) -> Result<(), DispatcherError> {

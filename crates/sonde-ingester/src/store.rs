@@ -14,6 +14,8 @@ const ROWS: usize = 5_000;
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// Between two tries of a store that fails; the queue keeps the rest meanwhile.
 const RETRY: Duration = Duration::from_secs(1);
+/// A store that stays away is news once a minute.
+const TRIES_PER_LINE: u32 = 60;
 
 /// The rows of one delivery.
 pub(crate) type Read = fn(&IngesterMetrics, &Delivery) -> Vec<CheckResult>;
@@ -64,17 +66,24 @@ impl Ingester {
     /// Tries until the store has them; gives up only at shutdown, and the queue delivers them again.
     async fn store_at_last(&self, rows: Vec<CheckResult>, shutdown: &CancellationToken) -> bool {
         let rows: Arc<[CheckResult]> = rows.into();
+        let mut tries = 0_u32;
         while let Err(error) = self.results.store(&rows).await {
-            tracing::error!(
-                error = sonde_core::chain(&error),
-                "cannot store results; they wait in the queue"
-            );
+            if tries.is_multiple_of(TRIES_PER_LINE) {
+                tracing::error!(
+                    error = sonde_core::chain(&error),
+                    "cannot store results; they wait in the queue"
+                );
+            }
             self.metrics.failures.inc();
+            tries += 1;
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return false,
                 () = tokio::time::sleep(RETRY) => {}
             }
+        }
+        if tries > 0 {
+            tracing::info!(rows = rows.len(), "the store takes results again");
         }
         self.metrics.rows.inc_by(rows.len() as u64);
         // Nobody listening is fine.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libsql::{Builder, Connection, Database};
+use libsql::{Builder, Connection, Database, OpenFlags};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
@@ -67,6 +67,26 @@ impl LocalFile {
                 .await?;
             migrate(&writer, migrations).await?;
             Ok((file, writer))
+        })
+        .await
+    }
+
+    /// Opens a file that exists without changing anything: while another process writes it, or on a disk that is full.
+    pub async fn open_read_only(
+        path: &Path,
+        migrations: &'static [&'static str],
+    ) -> Result<Self, OpenError> {
+        let path = path.to_owned();
+        blocking(async move || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+            let file = Self(Arc::new(
+                Builder::new_local(&path).flags(flags).build().await?,
+            ));
+            let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+            match version(&file.connect()?).await? {
+                found if found > known => Err(OpenError::NewerSchema { found, known }),
+                _ => Ok(file),
+            }
         })
         .await
     }
@@ -155,6 +175,34 @@ mod tests {
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_file_can_be_read_while_it_is_written_and_only_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file.db");
+        assert!(LocalFile::open_read_only(&path, FIRST).await.is_err());
+        let (_file, writer) = LocalFile::open(&path, FIRST).await.unwrap();
+        writer
+            .execute("INSERT INTO a VALUES (1)", ())
+            .await
+            .unwrap();
+        let reader = LocalFile::open_read_only(&path, FIRST)
+            .await
+            .unwrap()
+            .connect()
+            .unwrap();
+        let mut rows = reader.query("SELECT b FROM a", ()).await.unwrap();
+        assert_eq!(
+            rows.next().await.unwrap().unwrap().get::<i64>(0).unwrap(),
+            1
+        );
+        assert!(
+            reader
+                .execute("INSERT INTO a VALUES (2)", ())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test]

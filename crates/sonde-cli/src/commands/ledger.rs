@@ -1,7 +1,7 @@
 //! `sonde ledger`: proof that no check was lost.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,7 +13,7 @@ use sonde_core::{
     Balance, Check, Clock as _, DispatchGap, Region, SystemClock, Timestamp, parse_duration,
 };
 use sonde_results::TimeRange;
-use sonde_results::libsql::LibsqlResults;
+use sonde_results::libsql::Accounting;
 
 use crate::data;
 use crate::exit::{Error, Exit};
@@ -76,10 +76,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         );
         return Err(Error::usage(message));
     }
-    let results = LibsqlResults::open(&path)
-        .await
-        .context("cannot open results")?;
-    let ledger = Ledger::read(&results, options.since).await?;
+    let ledger = Ledger::read(&path, options.since).await?;
     match options.format {
         Format::Json => {
             let text = serde_json::to_string_pretty(&ledger).context("cannot write JSON")?;
@@ -95,16 +92,14 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
 }
 
 impl Ledger {
-    async fn read(results: &LibsqlResults, since: Duration) -> anyhow::Result<Self> {
+    async fn read(path: &Path, since: Duration) -> anyhow::Result<Self> {
         let now = SystemClock.now();
         let range = TimeRange {
             from: (now - since).floor(MINUTE),
             to: now + MINUTE,
         };
-        let accounting = results
-            .accounting(range)
-            .await
-            .context("cannot read the ledger")?;
+        let accounting = Accounting::read(path, range).await;
+        let accounting = accounting.context("cannot read the ledger")?;
         let in_flight = in_flight(&accounting.unsettled, now);
         let minutes: Vec<_> = accounting
             .balances

@@ -26,6 +26,8 @@ where
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, _)) => {
+                // Answers in several writes must not wait for each other's acknowledgement.
+                drop(stream.set_nodelay(true));
                 tasks.spawn(stop.clone().run_until_cancelled_owned(handle(stream)));
             }
             Err(error) => {

@@ -314,6 +314,10 @@ mod tests {
             "colour == red",
             "`colour` is nothing that can be asserted on",
         );
+        check_error(
+            "json $..a..b == 1",
+            "`$..a..b` has more than one `..`: say more of the path",
+        );
         check_error("header", "`header` needs a name");
         check_error(
             "status in 200",

@@ -60,7 +60,13 @@ impl JsonQuery {
     /// Nodes that an assertion looks at, at most. People look at a few; a document of a megabyte can hold half a million.
     pub const NODES: usize = 10_000;
 
+    /// At most one `..`: each multiplies the work by the depth of a document that the target chooses.
     pub(super) fn new(text: &str) -> Result<Self, String> {
+        if text.matches("..").count() > 1 {
+            return Err(format!(
+                "`{text}` has more than one `..`: say more of the path"
+            ));
+        }
         let path = JsonPath::parse(text);
         path.map(|path| Self {
             text: text.to_owned(),

@@ -1,15 +1,18 @@
 //! The dispatcher's journal on one machine: what was scheduled, what is not settled yet, and how far dispatch has come.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use sonde_core::{
     Balance, Check, CheckKey, CheckResult, DispatchGap, Frequency, Region, Timestamp, Trigger,
 };
+use sonde_libsql::LocalFile;
 use sonde_libsql::libsql::{Connection, Row};
 
+use super::schema::MIGRATIONS;
 use super::writer::Writer;
-use super::{LibsqlResults, corrupt, key_values, read, signed, write};
+use super::{LibsqlResults, corrupt, key_values, read, signed, snapshot, write};
 use crate::{Result, ResultsError, TimeRange};
 
 /// One step of the dispatcher.
@@ -35,12 +38,27 @@ pub struct Recovered {
     pub unreadable: Vec<ResultsError>,
 }
 
-/// What was scheduled, what came of it, and what is still on its way.
+/// What was scheduled, what came of it, and what is still on its way, all of one instant.
 #[derive(Debug)]
 pub struct Accounting {
     pub unsettled: Vec<Check>,
     pub balances: Vec<Balance>,
     pub gaps: Vec<DispatchGap>,
+}
+
+impl Accounting {
+    /// Reads whole minutes of `range` from a results file that another process may be writing; changes nothing.
+    pub async fn read(path: &Path, range: TimeRange) -> Result<Self> {
+        let file = LocalFile::open_read_only(path, MIGRATIONS).await?;
+        snapshot(file, async move |connection| {
+            Ok(Self {
+                unsettled: recover(connection).await?.unsettled,
+                balances: read::balances(connection, range).await?,
+                gaps: read::gaps(connection, range).await?,
+            })
+        })
+        .await
+    }
 }
 
 impl LibsqlResults {
@@ -68,18 +86,6 @@ impl LibsqlResults {
             let watermark = watermark.as_micros();
             writer.execute(SET_WATERMARK, [watermark]).await?;
             Ok(())
-        })
-        .await
-    }
-
-    /// The ledger of whole minutes in `range`, of one instant: nothing settles in between.
-    pub async fn accounting(&self, range: TimeRange) -> Result<Accounting> {
-        self.read(async move |connection| {
-            Ok(Accounting {
-                unsettled: recover(connection).await?.unsettled,
-                balances: read::balances(connection, range).await?,
-                gaps: read::gaps(connection, range).await?,
-            })
         })
         .await
     }

@@ -65,14 +65,7 @@ impl LibsqlResults {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let file = self.file.clone();
-        blocking(async move || {
-            let connection = file.connect()?;
-            // One snapshot for all statements of the question; it ends with the connection.
-            connection.execute("BEGIN", ()).await?;
-            question(&connection).await
-        })
-        .await
+        snapshot(self.file.clone(), question).await
     }
 
     async fn write<T: Send + 'static>(
@@ -146,6 +139,19 @@ impl Results for LibsqlResults {
         self.read(async move |connection| read::gaps(connection, range).await)
             .await
     }
+}
+
+/// Asks on a connection of its own: all statements see one state of the file, which ends with the connection.
+async fn snapshot<T: Send + 'static>(
+    file: LocalFile,
+    question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    blocking(async move || {
+        let connection = file.connect()?;
+        connection.execute("BEGIN", ()).await?;
+        question(&connection).await
+    })
+    .await
 }
 
 impl From<OpenError> for ResultsError {

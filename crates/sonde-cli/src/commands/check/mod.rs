@@ -40,7 +40,7 @@ pub(crate) struct Options {
     /// How results are written to standard output
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Pretty)]
     format: Format,
-    /// Run what fails again until all pass, for as long as this
+    /// Run what fails again until all pass, but for no longer than this
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     wait: Option<Duration>,
     /// Let degraded checks count as failed

@@ -49,10 +49,12 @@ impl Runner {
     pub(super) async fn settle(&self, monitor: Arc<Monitor>) -> CheckResult {
         let mut run = 1_u32;
         loop {
-            let result = self.run(monitor.clone(), run > 1).await;
+            let result = self.run(monitor.clone()).await;
             let left = self.wait.map_or(Duration::ZERO, Wait::left);
             let is_final = result.reason.is_some_and(sonde_core::Reason::is_final);
-            if self.passes(&result) || is_final || left <= PAUSE {
+            // A run that has no time for a tenth of an attempt would say nothing about the target.
+            let no_time = left <= PAUSE + monitor.timeout / 10;
+            if self.passes(&result) || is_final || no_time {
                 return result;
             }
             self.tell(&result, run, left);
@@ -69,8 +71,8 @@ impl Runner {
         }
     }
 
-    /// The first run has all its time; a repeated one ends with the wait, but is never cut below one whole attempt.
-    async fn run(&self, monitor: Arc<Monitor>, repeated: bool) -> CheckResult {
+    /// Every run ends with the wait, where there is one: who waits for 30 s has an answer after 30 s.
+    async fn run(&self, monitor: Arc<Monitor>) -> CheckResult {
         let _permit = self.permits.acquire().await;
         let now = SystemClock.now();
         let mut check = Check::on_demand(
@@ -80,9 +82,8 @@ impl Runner {
             RunId::random(),
             now,
         );
-        if let Some(wait) = self.wait.filter(|_| repeated) {
-            let enough = wait.left().max(check.monitor.timeout);
-            check.deadline = check.deadline.min(now + enough);
+        if let Some(wait) = self.wait {
+            check.deadline = check.deadline.min(now + wait.left());
         }
         self.prober.run(&check, &SystemClock).await
     }

@@ -11,6 +11,11 @@ pub(super) async fn only_loopback(request: Request, next: Next) -> Response {
         .headers()
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
+    let from = request.headers().get("sec-fetch-site");
+    if request.uri().path() == "/check" && from.is_some_and(|site| site == "cross-site") {
+        let text = "a page of another site may not start checks\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
     // Without a Host no browser asked.
     if host.is_none_or(is_loopback) {
         return next.run(request).await;

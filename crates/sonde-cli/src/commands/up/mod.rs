@@ -11,6 +11,7 @@ mod serve;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sonde_checker::{Checker, CheckerMetrics};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
 use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics};
@@ -42,7 +43,7 @@ struct Machine {
     settings: QueueSettings,
     stored: broadcast::Sender<Arc<[sonde_core::CheckResult]>>,
     /// Held for as long as the process lives: two processes on one directory would account twice.
-    _data: DataDirectory,
+    data: Arc<DataDirectory>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
@@ -58,11 +59,15 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let mut registry = serve::registry();
     let (publish, configured) = watch::channel(Arc::clone(&monitors));
     let mut roles = roles::Roles::default();
-    let checker_metrics = machine
+    let (checker_metrics, dispatcher) = machine
         .start(&options, &mut roles, &mut registry, configured, &monitors)
         .await?;
     let addresses = listeners.addresses()?;
-    roles.serve(listeners, &service, registry, options.public);
+    let progress = serve::Progress {
+        dispatcher,
+        clock: Arc::clone(&machine.clock),
+    };
+    roles.serve(listeners, &service, registry, &progress, options.public);
     let reload = reload::Reload {
         source,
         settings: machine.settings.clone(),
@@ -72,6 +77,9 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         metrics: checker_metrics,
     };
     roles.background("reload", |stop| reload.run(stop));
+    roles.background("data directory", |stop| {
+        keep_watch(Arc::clone(&machine.data), stop)
+    });
     roles.background("retention", |stop| {
         retention(
             Arc::clone(&machine.results),
@@ -113,7 +121,7 @@ impl Machine {
             clock: Arc::new(SystemClock),
             settings,
             stored: broadcast::Sender::new(STORED_BACKLOG),
-            _data: data,
+            data: Arc::new(data),
         })
     }
 
@@ -137,7 +145,7 @@ impl Machine {
         registry: &mut prometheus_client::registry::Registry,
         configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
         monitors: &[Arc<Monitor>],
-    ) -> anyhow::Result<sonde_checker::CheckerMetrics> {
+    ) -> anyhow::Result<(CheckerMetrics, DispatcherMetrics)> {
         let workspace = WorkspaceId::local();
         let previous = self
             .store
@@ -160,6 +168,7 @@ impl Machine {
             partitions: PARTITIONS,
             metrics: DispatcherMetrics::register(registry),
         };
+        let dispatched = dispatcher.metrics.clone();
         let schedule = dispatcher
             .resume(&previous, monitors)
             .await
@@ -168,9 +177,9 @@ impl Machine {
         let saved = self.store.replace_monitors(&workspace, &plain).await;
         saved.context("cannot save the configuration")?;
 
-        let metrics = sonde_checker::CheckerMetrics::register(registry);
+        let metrics = CheckerMetrics::register(registry);
         metrics.watch_only(reload::watched(monitors));
-        let checker = sonde_checker::Checker {
+        let checker = Checker {
             queue: Arc::clone(&self.queue) as _,
             prober: options.prober()?,
             clock: Arc::clone(&self.clock),
@@ -187,7 +196,7 @@ impl Machine {
             metrics: IngesterMetrics::register(registry),
         };
         roles.start(dispatcher, schedule, configured, checker, ingester);
-        Ok(metrics)
+        Ok((metrics, dispatched))
     }
 }
 
@@ -210,6 +219,21 @@ async fn first_checks(service: Service) {
             error,
             "cannot check new monitors at once: their schedule will"
         );
+    }
+}
+
+/// Ends the process when its data directory goes away under it.
+async fn keep_watch(
+    data: Arc<DataDirectory>,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
+    let mut looks = tokio::time::interval(std::time::Duration::from_secs(10));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            _ = looks.tick() => data.check()?,
+        }
     }
 }
 

@@ -13,12 +13,12 @@ use crate::exit::Error;
 
 /// Watch monitors on this machine: everything in one process
 ///
-/// Without -c and without a ./sonde.yaml it watches its own example service. SIGHUP, or a change of the file, reloads
+/// Without -c, ./sonde.yaml and ./checkup.json it watches its own example service. SIGHUP, or a change of the file, reloads
 /// the configuration; a file with mistakes is reported and the running configuration stays. SIGTERM finishes what is
 /// in flight; a second one stops at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What to watch: a sonde.yaml or a checkup.json [default: ./sonde.yaml, else the example service]
+    /// What to watch [default: ./sonde.yaml, then ./checkup.json, else the example service]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Where configuration and results are kept
@@ -61,9 +61,10 @@ pub(crate) struct Options {
         long,
         value_name = "SECONDS",
         env = "CHECK_INTERVAL",
-        default_value_t = 15
+        default_value = "15",
+        value_parser = parse_check_interval
     )]
-    check_interval: u64,
+    check_interval: Duration,
     /// Let monitors run commands
     #[arg(long)]
     pub(crate) allow_exec: bool,
@@ -105,7 +106,7 @@ impl Options {
     /// How `sonde.yaml` is read here.
     pub(crate) fn parse_options(&self) -> sonde_config::Options {
         sonde_config::Options {
-            check_interval: Some(Duration::from_secs(self.check_interval)),
+            check_interval: Some(self.check_interval),
             allow_exec: self.allow_exec,
             default_region: self.region.clone(),
         }
@@ -130,4 +131,19 @@ fn parse_retention(text: &str) -> Result<Duration, String> {
         );
     }
     Ok(retention)
+}
+
+/// Compose files pass variables that are set to nothing: they mean the default.
+fn parse_check_interval(text: &str) -> Result<Duration, String> {
+    let seconds = match text {
+        "" => Ok(15),
+        _ => text
+            .parse()
+            .map_err(|_| format!("CHECK_INTERVAL is a number of seconds, not `{text}`")),
+    };
+    let interval = Duration::from_secs(seconds?);
+    if interval < sonde_core::MIN_INTERVAL {
+        return Err("CHECK_INTERVAL must be 5 seconds or more".to_owned());
+    }
+    Ok(interval)
 }

@@ -18,9 +18,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::example::Source;
+use crate::configuration;
 
 /// Editors write a file in several steps: wait until they are done.
 const SETTLE: Duration = Duration::from_millis(300);
+/// Between two looks at the file that no event has asked for.
+const LOOK: Duration = Duration::from_secs(10);
+const LONGEST_READ: Duration = Duration::from_secs(5);
 
 pub(super) struct Reload {
     pub(super) source: Source,
@@ -41,7 +45,8 @@ impl Reload {
             .file
             .as_deref()
             .and_then(|file| watch_folder(file, changed));
-        let mut content = self.content();
+        let mut now_and_then = tokio::time::interval(LOOK);
+        let mut content = self.content().await;
         // Aborted when the process stops: what they asked for is not in the ledger.
         let mut first_checks = JoinSet::new();
         first_checks.spawn(super::first_checks(self.service.clone()));
@@ -54,8 +59,10 @@ impl Reload {
                     tokio::time::sleep(SETTLE).await;
                     false
                 }
+                // What links lead to changes without an event in this folder.
+                _ = now_and_then.tick() => false,
             };
-            let found = self.content();
+            let found = self.content().await;
             // The folder changes for other reasons too, and files are replaced in more ways than events tell.
             if (asked || found != content) && self.reload().await {
                 first_checks.spawn(super::first_checks(self.service.clone()));
@@ -65,24 +72,30 @@ impl Reload {
         }
     }
 
-    fn content(&self) -> Option<Vec<u8>> {
-        self.source
-            .file
-            .as_deref()
-            .and_then(|file| std::fs::read(file).ok())
+    async fn content(&self) -> Option<Vec<u8>> {
+        let file = self.source.file.clone()?;
+        aside(move || configuration::read_file(&file).ok())
+            .await
+            .flatten()
     }
 
     /// Whether there is a new configuration now.
     async fn reload(&self) -> bool {
-        let monitors = match self.source.load(&self.settings) {
-            Ok(monitors) => monitors,
-            Err(error) => {
-                error.report();
+        let (source, settings) = (self.source.clone(), self.settings.clone());
+        let monitors = match aside(move || source.load(&settings)).await {
+            Some(Ok(monitors)) => monitors,
+            Some(Err(error)) => {
+                error.log();
                 tracing::error!("the changed configuration is not used: the one before stays");
+                return false;
+            }
+            None => {
+                tracing::error!("the configuration cannot be read in time: the one before stays");
                 return false;
             }
         };
         if *monitors == **self.publish.borrow() {
+            tracing::info!("the configuration says the same as before");
             return false;
         }
         let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
@@ -103,6 +116,12 @@ impl Reload {
         self.publish.send_replace(monitors);
         true
     }
+}
+
+/// Runs what may block, on a disk that is gone for instance; `None` when it takes too long.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let done = tokio::time::timeout(LONGEST_READ, tokio::task::spawn_blocking(work)).await;
+    done.ok()?.ok()
 }
 
 /// What may have series in the metrics.

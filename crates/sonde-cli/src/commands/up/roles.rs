@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use axum::middleware::from_fn;
+use axum::serve::ListenerExt as _;
 use prometheus_client::registry::Registry;
 use sonde_checker::Checker;
 use sonde_core::Monitor;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::host;
-use super::serve::{self, Listeners};
+use super::serve::{self, Listeners, Progress};
 
 /// How long requests under way may take once every check has finished.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
@@ -84,11 +85,12 @@ impl Roles {
         listeners: Listeners,
         service: &Service,
         registry: Registry,
+        progress: &Progress,
         public: bool,
     ) {
         let registry = Arc::new(registry);
-        let main = serve::main_router(service, &registry);
-        let checker = serve::checker_router(service, &registry);
+        let main = serve::main_router(service, &registry, progress);
+        let checker = serve::checker_router(service, &registry, progress);
         let guard = |router: Router| {
             if public {
                 router
@@ -99,6 +101,8 @@ impl Roles {
         for (listener, router) in [(listeners.main, main), (listeners.checker, checker)] {
             let router = guard(router);
             self.background("server", |stop| async move {
+                // Answers in several writes must not wait for each other's acknowledgement.
+                let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
                 let server = axum::serve(listener, router);
                 server
                     .with_graceful_shutdown(stop.cancelled_owned())

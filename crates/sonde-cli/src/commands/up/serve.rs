@@ -2,12 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::get;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use sonde_core::Clock;
+use sonde_dispatcher::DispatcherMetrics;
 use sonde_service::Service;
 use tokio::net::TcpListener;
 
@@ -59,19 +64,53 @@ pub(super) fn registry() -> Registry {
 }
 
 /// Page and API, with all that the checker's listener has.
-pub(super) fn main_router(service: &Service, registry: &Arc<Registry>) -> Router {
+pub(super) fn main_router(
+    service: &Service,
+    registry: &Arc<Registry>,
+    progress: &Progress,
+) -> Router {
     sonde_web::router(service.clone())
         .merge(sonde_api::router(service.clone()))
-        .merge(checker_router(service, registry))
+        .merge(checker_router(service, registry, progress))
+}
+
+/// How far dispatch has come, and the clock to hold that against.
+#[derive(Clone)]
+pub(super) struct Progress {
+    pub(super) dispatcher: DispatcherMetrics,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// The dispatcher records its watermark every 30 s at the latest; behind that, its journal fails.
+const STUCK: Duration = Duration::from_mins(1);
+
+/// Served only once every store is open and every role runs; what can go wrong after that is that nothing is dispatched.
+async fn ready(State(progress): State<Progress>) -> (StatusCode, String) {
+    let behind = progress.clock.now().since(progress.dispatcher.watermark());
+    if behind > STUCK {
+        let text = format!(
+            "nothing was dispatched for {} s: see the log\n",
+            behind.as_secs()
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    (StatusCode::OK, "ok\n".to_owned())
 }
 
 /// Metrics, health, and `/check`.
-pub(super) fn checker_router(service: &Service, registry: &Arc<Registry>) -> Router {
+pub(super) fn checker_router(
+    service: &Service,
+    registry: &Arc<Registry>,
+    progress: &Progress,
+) -> Router {
     Router::new()
         .route("/metrics", get(metrics::expose))
         .with_state(Arc::clone(registry))
-        // Served only once every store is open and every role runs: alive is ready.
         .route("/-/healthy", get(|| async { "ok\n" }))
-        .route("/-/ready", get(|| async { "ok\n" }))
+        .merge(
+            Router::new()
+                .route("/-/ready", get(ready))
+                .with_state(progress.clone()),
+        )
         .merge(sonde_api::check_router(service.clone()))
 }
