@@ -81,7 +81,7 @@ impl Spec {
     /// What is checked, for people and labels: never with credentials, never a command's arguments.
     pub fn target(&self) -> String {
         match self {
-            Self::Http(spec) => without_userinfo(&spec.url),
+            Self::Http(spec) => without_userinfo(spec.url.clone()).into(),
             Self::Tcp(spec) => host_port(&spec.host, spec.port),
             Self::Tls(spec) => host_port(&spec.host, spec.port),
             Self::Dns(spec) => match &spec.server {
@@ -95,12 +95,11 @@ impl Spec {
 }
 
 /// The URL without user name and password.
-fn without_userinfo(url: &Url) -> String {
-    let mut url = url.clone();
+pub fn without_userinfo(mut url: Url) -> Url {
     // Fails only for URLs that cannot have any.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    url.into()
+    url
 }
 
 /// `host:port`, with brackets around an IPv6 address.

@@ -12,13 +12,13 @@ mod proxy;
 mod request;
 mod route;
 
-use sonde_core::{HttpSpec, Phases, Reason, Redirect};
+use sonde_core::{HttpSpec, Phases, Reason, Redirect, without_userinfo};
 use url::Url;
 
 use crate::environment::Environment;
 use crate::observe::{Failure, Observation};
 use exchange::exchange;
-use request::{Outgoing, without_userinfo};
+use request::Outgoing;
 
 /// Fills `seen` with the final answer, and with those of the redirects before it.
 pub(crate) async fn probe(

@@ -13,7 +13,7 @@ use http::header::{
 use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::Full;
 use percent_encoding::percent_decode_str;
-use sonde_core::{Auth, HttpSpec, Reason, TlsOptions};
+use sonde_core::{Auth, HttpSpec, Reason, TlsOptions, without_userinfo};
 use url::{Origin, Position, Url};
 
 use super::route::Opened;
@@ -202,15 +202,6 @@ fn authority(url: &Url) -> String {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
-}
-
-pub(super) fn without_userinfo(mut url: Url) -> Url {
-    if url.has_authority() {
-        // Fails only for URLs that cannot have any.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-    }
-    url
 }
 
 /// `Basic …` from a URL's user name and password, if it has any.
