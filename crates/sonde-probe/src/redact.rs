@@ -108,7 +108,8 @@ fn dialogue(steps: &[Step]) -> Vec<Cow<'_, str>> {
         Step::Send(text) => Some(text),
         _ => None,
     });
-    for line in texts.flat_map(|text| text.lines()) {
+    let lines = texts.flat_map(|text| text.lines());
+    for line in lines.filter(|line| line.len() <= LONGEST_LINE) {
         if let Some((name, value)) = line.split_once(':')
             && is_secret(name)
         {
@@ -125,6 +126,9 @@ fn dialogue(steps: &[Step]) -> Vec<Cow<'_, str>> {
     }
     found
 }
+
+/// No protocol logs in with more; longer lines are data, and too long to look through after every check.
+const LONGEST_LINE: usize = 4096;
 
 /// The commands of SMTP, IMAP, POP3, FTP, IRC and Redis that log in.
 const LOGINS: &[&str] = &["AUTH", "AUTHENTICATE", "LOGIN", "PASS", "PASSWORD"];
