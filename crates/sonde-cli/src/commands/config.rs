@@ -1,7 +1,7 @@
 //! `sonde config`: is the configuration right, and what does it come to?
 
 use sonde_config::Config;
-use sonde_core::Region;
+use sonde_core::{Kind, Monitor, Region};
 
 use crate::configuration::Files;
 use crate::exit::{Error, Exit};
@@ -28,6 +28,11 @@ pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
             let count = config.monitors.len();
             let monitors = if count == 1 { "monitor" } else { "monitors" };
             anstream::eprintln!("the configuration is right: {count} {monitors}");
+            let runs_commands = |monitor: &&Monitor| monitor.spec.kind() == Kind::Exec;
+            if let Some(monitor) = config.monitors.iter().find(runs_commands) {
+                let id = &monitor.id;
+                anstream::eprintln!("`{id}` runs a command: `check` and `up` need --allow-exec");
+            }
             return Ok(Exit::Ok);
         }
         Command::Show(files) => sonde_config::render(&load(files)?),

@@ -34,7 +34,10 @@ pub(crate) fn picture(result: &CheckResult, now: Timestamp) -> String {
         verdict.push(format!("  {}", paint(style, reason)));
     }
     verdict.extend(paragraph(&what_went_wrong(result), Style::new()));
-    if let Some(hint) = result.reason.and_then(hints::of) {
+    if let Some(hint) = result
+        .reason
+        .and_then(|reason| hints::of(result.kind, reason))
+    {
         verdict.extend(paragraph(&format!("hint: {hint}"), DIM));
     }
     let phases = waterfall::draw(&result.phases_us, result.total_us);

@@ -1,10 +1,18 @@
 //! What a person can do next, by reason.
 
-use sonde_core::Reason;
+use sonde_core::{Kind, Reason};
 
 /// Nothing where the reason says it all.
-pub(super) const fn of(reason: Reason) -> Option<&'static str> {
+pub(super) const fn of(kind: Kind, reason: Reason) -> Option<&'static str> {
     Some(match reason {
+        Reason::DnsNxdomain | Reason::DnsNoAddress if matches!(kind, Kind::Dns) => {
+            "check the spelling, or ask another name server: dns://SERVER/NAME"
+        }
+        Reason::DnsServfail | Reason::DnsRefused | Reason::DnsTimeout
+            if matches!(kind, Kind::Dns) =>
+        {
+            return None;
+        }
         Reason::DnsNxdomain | Reason::DnsNoAddress => {
             "check the spelling, or ask another name server with --resolver"
         }
