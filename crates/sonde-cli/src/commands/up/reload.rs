@@ -35,6 +35,15 @@ pub(super) struct Reload {
     pub(super) metrics: CheckerMetrics,
 }
 
+/// What came of a look at the configuration.
+enum Reloaded {
+    Changed,
+    /// It says the same as before, or it is wrong: trying again changes nothing.
+    Unchanged,
+    /// A disk was in the way.
+    NotNow,
+}
+
 impl Reload {
     /// Reloads on SIGHUP and when the file changes, until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
@@ -64,8 +73,16 @@ impl Reload {
             };
             let found = self.content().await;
             // The folder changes for other reasons too, and files are replaced in more ways than events tell.
-            if (asked || found != content) && self.reload().await {
-                first_checks.spawn(super::first_checks(self.service.clone()));
+            if !asked && found == content {
+                continue;
+            }
+            match self.reload().await {
+                Reloaded::Changed => {
+                    first_checks.spawn(super::first_checks(self.service.clone()));
+                }
+                Reloaded::Unchanged => {}
+                // As if it had not been seen: the next look tries again.
+                Reloaded::NotNow => continue,
             }
             content = found;
             while first_checks.try_join_next().is_some() {}
@@ -79,24 +96,23 @@ impl Reload {
             .flatten()
     }
 
-    /// Whether there is a new configuration now.
-    async fn reload(&self) -> bool {
+    async fn reload(&self) -> Reloaded {
         let (source, settings) = (self.source.clone(), self.settings.clone());
         let monitors = match aside(move || source.load(&settings)).await {
             Some(Ok(monitors)) => monitors,
             Some(Err(error)) => {
                 error.log();
                 tracing::error!("the changed configuration is not used: the one before stays");
-                return false;
+                return Reloaded::Unchanged;
             }
             None => {
                 tracing::error!("the configuration cannot be read in time: the one before stays");
-                return false;
+                return Reloaded::NotNow;
             }
         };
         if *monitors == **self.publish.borrow() {
             tracing::info!("the configuration says the same as before");
-            return false;
+            return Reloaded::Unchanged;
         }
         let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
         if let Err(error) = self
@@ -109,12 +125,12 @@ impl Reload {
                 error,
                 "cannot save the changed configuration: the one before stays"
             );
-            return false;
+            return Reloaded::NotNow;
         }
         self.metrics.watch_only(watched(&monitors));
         tracing::info!(monitors = plain.len(), "took over a changed configuration");
         self.publish.send_replace(monitors);
-        true
+        Reloaded::Changed
     }
 }
 
