@@ -80,7 +80,8 @@ mod tests {
     use sonde_core::{Check, Monitor, QueueSettings, Region, Timestamp};
     use sonde_queue::memory::MemoryQueue;
     use sonde_queue::{
-        Consumer, Outgoing, QueueName, ResultsMessage, Route, TaskMessage, Topology,
+        Consumer, Depth, Outgoing, QueueName, ResultsMessage, Route, TaskKeys, TaskMessage,
+        Topology,
     };
 
     use super::*;
@@ -117,7 +118,7 @@ mod tests {
             self.queue.consume(queue, prefetch).await
         }
 
-        async fn depth(&self, queue: &QueueName) -> Result<u64, QueueError> {
+        async fn depth(&self, queue: &QueueName) -> Result<Depth, QueueError> {
             self.queue.depth(queue).await
         }
     }
@@ -136,7 +137,7 @@ mod tests {
         );
         let task = Outgoing {
             route,
-            payload: TaskMessage::encode(&check),
+            payload: TaskMessage::encode(&check, &TaskKeys::none()),
         };
         queue.queue.publish(vec![task]).await.unwrap();
         let mut consumer = queue.consume(&name, 1).await.unwrap();
@@ -194,7 +195,7 @@ mod tests {
             })
             .await
             .unwrap();
-        assert_eq!(left, 0, "acknowledged");
+        assert_eq!(left.ready, 0, "acknowledged");
     }
 
     #[tokio::test(start_paused = true)]
@@ -213,6 +214,6 @@ mod tests {
             })
             .await
             .unwrap();
-        assert_eq!(left, 1, "back in the queue");
+        assert_eq!(left.ready, 1, "back in the queue");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sonde_core::{Check, Clock, FrequencyClass, Region};
 use sonde_probe::Prober;
-use sonde_queue::{Consumer, Delivery, Queue, QueueError, QueueName, TaskMessage};
+use sonde_queue::{Consumer, Delivery, Queue, QueueError, QueueName, TaskKeys, TaskMessage};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +145,7 @@ async fn consume(
 
 impl Worker {
     async fn work(&self, delivery: Delivery) {
-        let check = match TaskMessage::decode(&delivery.payload) {
+        let check = match TaskMessage::decode(&delivery.payload, &TaskKeys::none()) {
             Ok(check) => check,
             Err(error) => {
                 tracing::error!(

@@ -12,6 +12,8 @@ pub struct LedgerEntry {
     /// The minute's first instant.
     pub minute: Timestamp,
     pub scheduled: u64,
+    /// The last deadline of these checks: until then some may rightly be on their way.
+    pub deadline: Timestamp,
 }
 
 /// A time in which nothing was dispatched and for which no rows exist; uptime counts it by arithmetic.
@@ -27,6 +29,9 @@ pub struct Balance {
     pub minute: Timestamp,
     pub region: Region,
     pub scheduled: u64,
+    /// The last deadline of what was scheduled, where it is known: until then some may rightly be on their way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     pub ok: u64,
     pub degraded: u64,
     pub failed: u64,
@@ -39,6 +44,7 @@ impl Balance {
             minute,
             region,
             scheduled: 0,
+            deadline: None,
             ok: 0,
             degraded: 0,
             failed: 0,

@@ -13,7 +13,7 @@ pub(crate) fn read(metrics: &IngesterMetrics, delivery: &Delivery) -> Vec<CheckR
         Some(Death::DeliveryLimit) => Reason::Unprocessed,
         Some(Death::Rejected) | None => Reason::Internal,
     };
-    match TaskMessage::decode(&delivery.payload) {
+    match TaskMessage::outline(&delivery.payload) {
         Ok(check) => {
             let (monitor, region) = (&check.monitor.id, &check.region);
             tracing::warn!(monitor.id = %monitor, %region, %reason, "a check was not executed");

@@ -6,11 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use sonde_core::{
-    Balance, Check, CheckKey, DispatchGap, Monitor, MonitorId, Outcome, QueueSettings, Reason,
-    Region, Timestamp, WorkspaceId,
+    Balance, Check, CheckKey, DispatchGap, LedgerEntry, Monitor, MonitorId, Outcome, QueueSettings,
+    Reason, Region, Timestamp, WorkspaceId,
 };
 use sonde_queue::memory::MemoryQueue;
-use sonde_queue::{Outgoing, Route, TaskMessage, Topology, results_messages};
+use sonde_queue::{Outgoing, Route, TaskKeys, TaskMessage, Topology, results_messages};
 use sonde_results::libsql::LibsqlResults;
 use sonde_results::{Bucket, ResultPage, ResultQuery, ResultsError, Summary, TimeRange};
 use tempfile::TempDir;
@@ -34,6 +34,10 @@ impl Results for Unwell {
             return Err(ResultsError::Unavailable("the disk is full".into()));
         }
         self.store.store(results).await
+    }
+
+    async fn record(&self, ledger: &[LedgerEntry], gaps: &[DispatchGap]) -> Answer<()> {
+        self.store.record(ledger, gaps).await
     }
 
     async fn page(&self, query: &ResultQuery) -> Answer<ResultPage> {
@@ -163,7 +167,7 @@ async fn a_dead_letter_becomes_a_missed_row() {
     );
     let task = Outgoing {
         route,
-        payload: TaskMessage::encode(&check),
+        payload: TaskMessage::encode(&check, &TaskKeys::none()),
     };
     scene.queue.publish(vec![task]).await.unwrap();
     // A checker takes it and dies; the delivery limit is zero.

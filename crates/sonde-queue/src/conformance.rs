@@ -11,8 +11,8 @@ use sonde_core::{Frequency, Region};
 use tokio::time::{interval, timeout};
 
 use crate::{
-    Consumer, Death, Delivery, Outgoing, Queue, QueueDeclaration, QueueError, QueueName, Route,
-    Topology,
+    Consumer, DeadLetters, Death, Delivery, Outgoing, Queue, QueueDeclaration, QueueError,
+    QueueName, Route, Topology,
 };
 
 /// Every wait has an end: a backend that loses a message fails rather than hangs.
@@ -46,13 +46,13 @@ async fn declare(
     delivery_limit: Option<u32>,
 ) -> Topology {
     let limits = |name, bound_to, time_to_live, delivery_limit| QueueDeclaration {
-        name,
-        bound_to,
         time_to_live,
         delivery_limit,
+        dead_letters: DeadLetters::Dead,
+        ..QueueDeclaration::unbounded(name, bound_to)
     };
     let queues = vec![
-        limits(QueueName::Dead, None, None, None),
+        QueueDeclaration::unbounded(QueueName::Dead, None),
         limits(checks(), Some(route()), time_to_live, delivery_limit),
     ];
     let topology = Topology { queues };
@@ -84,7 +84,7 @@ async fn nothing_comes(consumer: &mut dyn Consumer) -> bool {
 async fn depth_becomes(queue: &dyn Queue, name: &QueueName, expected: u64) {
     let mut ticks = interval(Duration::from_millis(10));
     let reached = timeout(PATIENCE, async {
-        while queue.depth(name).await.unwrap() != expected {
+        while queue.depth(name).await.unwrap().ready != expected {
             ticks.tick().await;
         }
     });
@@ -258,14 +258,20 @@ pub async fn a_message_that_nobody_takes_is_an_error(queue: &dyn Queue) {
     let elsewhere = Route::Now {
         region: Region::new("nowhere").unwrap(),
     };
-    let message = Outgoing {
+    let lost = Outgoing {
         route: elsewhere.clone(),
         payload: b"1".to_vec(),
     };
-    let published = timeout(PATIENCE, queue.publish(vec![message]))
+    let messages = vec![outgoing(&"0"), lost, outgoing(&"2")];
+    let published = timeout(PATIENCE, queue.publish(messages))
         .await
         .expect("the answer was lost");
-    assert!(matches!(published, Err(QueueError::Unroutable(route)) if route == elsewhere));
+    let Err(QueueError::Unroutable { route, indexes }) = published else {
+        unreachable!("{published:?}");
+    };
+    assert_eq!((route, indexes), (elsewhere, vec![1]));
+    // The others went their way.
+    depth_becomes(queue, &checks(), 2).await;
 }
 
 pub async fn only_what_is_declared_can_be_consumed(queue: &dyn Queue) {

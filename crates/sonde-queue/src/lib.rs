@@ -3,17 +3,26 @@
 //! Every hop is at-least-once. [`memory`] serves one process; every backend passes the same conformance suite.
 
 mod batch;
+mod bus;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod election;
+pub mod fleet;
+mod ledger_message;
 pub mod memory;
 mod message;
+mod seal;
 mod topology;
 
 use async_trait::async_trait;
 
 pub use batch::{RESULTS_PER_MESSAGE, results_messages};
+pub use bus::{Announcement, Bus, Listener, Topic};
+pub use election::{Election, Leader};
+pub use ledger_message::{LedgerMessage, WatermarkMessage};
 pub use message::{MessageError, ResultsMessage, TaskMessage};
-pub use topology::{QueueDeclaration, QueueName, Route, Topology};
+pub use seal::TaskKeys;
+pub use topology::{DeadLetters, QueueDeclaration, QueueName, Route, Topology};
 
 /// A queue failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +31,14 @@ pub enum QueueError {
     /// The backend has shut down; nothing more will come.
     #[error("the queue is closed")]
     Closed,
-    /// No queue is bound to the route: declare the topology.
-    #[error("no queue takes {0}")]
-    Unroutable(Route),
+    /// No queue is bound to the route of these messages: declare the topology. All others are published.
+    #[error("no queue takes {route}")]
+    Unroutable {
+        /// Of the first of them.
+        route: Route,
+        /// Places in what was to be published, ascending.
+        indexes: Vec<usize>,
+    },
     #[error("queue {0} is not declared")]
     NotDeclared(QueueName),
     #[error("{backend} queue unavailable")]
@@ -122,6 +136,14 @@ pub trait Queue: Send + Sync {
     /// Subscribes with at most `prefetch` unsettled messages at a time.
     async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Box<dyn Consumer>>;
 
-    /// Messages ready in a queue, for metrics and for draining.
-    async fn depth(&self, queue: &QueueName) -> Result<u64>;
+    /// What waits in a queue and who takes it, for metrics and for draining.
+    async fn depth(&self, queue: &QueueName) -> Result<Depth>;
+}
+
+/// A moment of a queue; brokers count lazily.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that nobody holds.
+    pub ready: u64,
+    pub consumers: u32,
 }

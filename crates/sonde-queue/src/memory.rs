@@ -10,8 +10,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    Consumer, Death, Delivery, Outgoing, Queue, QueueDeclaration, QueueError, QueueName, Result,
-    Route, Settle, Topology,
+    Consumer, Death, Delivery, Depth, Outgoing, Queue, QueueDeclaration, QueueError, QueueName,
+    Result, Route, Settle, Topology,
 };
 
 /// A handle; clones share the same queues. The dead letters exist from the start.
@@ -65,14 +65,18 @@ impl Queue for MemoryQueue {
         Ok(())
     }
 
-    /// All or nothing.
     async fn publish(&self, messages: Vec<Outgoing>) -> Result<()> {
         self.lock().publish(messages)
     }
 
     async fn consume(&self, queue: &QueueName, prefetch: u16) -> Result<Box<dyn Consumer>> {
-        let changed = self.lock().buffer(queue)?.changed.clone();
+        let (changed, counted) = {
+            let mut state = self.lock();
+            let buffer = state.buffer(queue)?;
+            (buffer.changed.clone(), buffer.consumers.clone())
+        };
         Ok(Box::new(MemoryConsumer {
+            _counted: counted,
             queue: self.clone(),
             name: queue.clone(),
             changed,
@@ -80,11 +84,14 @@ impl Queue for MemoryQueue {
         }))
     }
 
-    async fn depth(&self, queue: &QueueName) -> Result<u64> {
+    async fn depth(&self, queue: &QueueName) -> Result<Depth> {
         let mut state = self.lock();
         state.expire(Instant::now());
-        let ready = state.buffer(queue)?.ready.len();
-        Ok(u64::try_from(ready).unwrap_or(u64::MAX))
+        let buffer = state.buffer(queue)?;
+        Ok(Depth {
+            ready: u64::try_from(buffer.ready.len()).unwrap_or(u64::MAX),
+            consumers: u32::try_from(Arc::strong_count(&buffer.consumers) - 1).unwrap_or(u32::MAX),
+        })
     }
 }
 
@@ -103,6 +110,8 @@ struct Buffer {
     delivery_limit: Option<u32>,
     /// Told of everything that a waiting consumer may have waited for.
     changed: Arc<Notify>,
+    /// Cloned by every consumer.
+    consumers: Arc<()>,
 }
 
 struct Message {
@@ -119,6 +128,7 @@ impl Buffer {
             time_to_live,
             delivery_limit,
             changed: Arc::new(Notify::new()),
+            consumers: Arc::new(()),
         }
     }
 
@@ -145,6 +155,7 @@ impl State {
             bound_to,
             time_to_live,
             delivery_limit,
+            ..
         } = declaration;
         if self.queues.contains_key(name) {
             return;
@@ -161,17 +172,22 @@ impl State {
         if self.closed {
             return Err(QueueError::Closed);
         }
-        let unroutable = |message: &&Outgoing| !self.bindings.contains_key(&message.route);
-        if let Some(message) = messages.iter().find(unroutable) {
-            return Err(QueueError::Unroutable(message.route.clone()));
-        }
         let now = Instant::now();
-        for Outgoing { route, payload } in messages {
-            for name in self.bindings.get(&route).cloned().unwrap_or_default() {
+        let mut unroutable: Option<(Route, Vec<usize>)> = None;
+        for (index, Outgoing { route, payload }) in messages.into_iter().enumerate() {
+            let Some(names) = self.bindings.get(&route).cloned() else {
+                let (_, indexes) = unroutable.get_or_insert((route, Vec::new()));
+                indexes.push(index);
+                continue;
+            };
+            for name in names {
                 self.push(&name, payload.clone(), None, now);
             }
         }
-        Ok(())
+        match unroutable {
+            Some((route, indexes)) => Err(QueueError::Unroutable { route, indexes }),
+            None => Ok(()),
+        }
     }
 
     /// Appends a message that is new to the queue.
@@ -253,6 +269,7 @@ struct MemoryConsumer {
     queue: MemoryQueue,
     name: QueueName,
     changed: Arc<Notify>,
+    _counted: Arc<()>,
     /// One per message that may be unsettled.
     permits: Arc<Semaphore>,
 }
@@ -393,9 +410,9 @@ mod tests {
         let mut consumer = queue.consume(&name, 1).await.unwrap();
         let held = consumer.receive().await.unwrap();
         tokio::time::advance(TIME_TO_LIVE * 2).await;
-        assert_eq!(queue.depth(&QueueName::Dead).await.unwrap(), 0);
+        assert_eq!(queue.depth(&QueueName::Dead).await.unwrap().ready, 0);
         drop(held);
-        assert_eq!(queue.depth(&QueueName::Dead).await.unwrap(), 1);
+        assert_eq!(queue.depth(&QueueName::Dead).await.unwrap().ready, 1);
     }
 
     #[tokio::test]

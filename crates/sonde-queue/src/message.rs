@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sonde_core::{Check, CheckResult};
 
+use crate::TaskKeys;
+
 /// Why a payload is not the message it should be.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,7 +30,7 @@ struct Task<C> {
 impl TaskMessage {
     pub const VERSION: u8 = 1;
 
-    pub fn encode(check: &Check) -> Vec<u8> {
+    pub fn encode(check: &Check, _keys: &TaskKeys) -> Vec<u8> {
         let task = Task {
             v: Self::VERSION,
             check,
@@ -36,7 +38,13 @@ impl TaskMessage {
         serde_json::to_vec(&task).expect("a check has only string keys")
     }
 
-    pub fn decode(payload: &[u8]) -> Result<Check, MessageError> {
+    /// What a checker needs.
+    pub fn decode(payload: &[u8], _keys: &TaskKeys) -> Result<Check, MessageError> {
+        Self::outline(payload)
+    }
+
+    /// Without what is sealed: enough for the row of a check that nobody executed, and for nothing else.
+    pub fn outline(payload: &[u8]) -> Result<Check, MessageError> {
         require_version(payload, Self::VERSION)?;
         let task: Task<Check> = serde_json::from_slice(payload)?;
         Ok(task.check)
@@ -94,7 +102,7 @@ fn decode_result(element: &RawValue) -> Result<CheckResult, String> {
 }
 
 /// Looked at alone and first: a newer version may have any other shape.
-fn require_version(payload: &[u8], known: u8) -> Result<(), MessageError> {
+pub(crate) fn require_version(payload: &[u8], known: u8) -> Result<(), MessageError> {
     #[derive(Deserialize)]
     struct Version {
         v: u64,
@@ -131,7 +139,11 @@ mod tests {
     #[test]
     fn messages_read_back() {
         assert_eq!(
-            TaskMessage::decode(&TaskMessage::encode(&check())).unwrap(),
+            TaskMessage::decode(
+                &TaskMessage::encode(&check(), &TaskKeys::none()),
+                &TaskKeys::none()
+            )
+            .unwrap(),
             check()
         );
         let message = ResultsMessage::decode(&ResultsMessage::encode(&results())).unwrap();
@@ -141,7 +153,7 @@ mod tests {
 
     #[test]
     fn messages_of_every_release_are_still_read() {
-        assert_eq!(TaskMessage::decode(TASK_V1.as_bytes()).unwrap(), check());
+        assert_eq!(TaskMessage::outline(TASK_V1.as_bytes()).unwrap(), check());
         let message = ResultsMessage::decode(RESULTS_V1.as_bytes()).unwrap();
         assert_eq!(message.results, results());
     }
@@ -151,19 +163,19 @@ mod tests {
         let mut task: serde_json::Value = serde_json::from_str(TASK_V1).unwrap();
         task["added_later"] = json!([1]);
         task["check"]["added_later"] = json!({});
-        let decoded = TaskMessage::decode(task.to_string().as_bytes()).unwrap();
+        let decoded = TaskMessage::outline(task.to_string().as_bytes()).unwrap();
         assert_eq!(decoded, check());
     }
 
     #[test]
     fn an_unknown_version_is_an_error_whatever_its_shape() {
         let payload = br#"{"v": 300, "jobs": []}"#;
-        let task = TaskMessage::decode(payload).unwrap_err();
+        let task = TaskMessage::outline(payload).unwrap_err();
         let results = ResultsMessage::decode(payload).unwrap_err();
         assert!(matches!(task, MessageError::Version(300)));
         assert!(matches!(results, MessageError::Version(300)));
         assert!(matches!(
-            TaskMessage::decode(b"\xff").unwrap_err(),
+            TaskMessage::outline(b"\xff").unwrap_err(),
             MessageError::Malformed(_)
         ));
     }

@@ -17,6 +17,12 @@ pub enum Route {
     Now { region: Region },
     /// Results of the monitors of one partition: to the store and to the alerter.
     Results { partition: u16 },
+    /// What the dispatcher scheduled.
+    Ledger,
+    /// What could not be read or stored, for a person to look at.
+    Poison,
+    /// A trigger from outside, to whoever leads.
+    Cron,
 }
 
 impl fmt::Display for Route {
@@ -25,6 +31,9 @@ impl fmt::Display for Route {
             Self::Checks { frequency, region } => write!(f, "sonde.checks/{frequency}.{region}"),
             Self::Now { region } => write!(f, "sonde.checks/now.{region}"),
             Self::Results { partition } => write!(f, "sonde.results/{partition}"),
+            Self::Ledger => f.write_str("sonde.results/ledger"),
+            Self::Poison => f.write_str("sonde.results/poison"),
+            Self::Cron => f.write_str("dispatcher.cron"),
         }
     }
 }
@@ -43,6 +52,19 @@ pub enum QueueName {
     Store {
         partition: u16,
     },
+    Alert {
+        partition: u16,
+    },
+    Ledger,
+    Poison,
+    Notifications,
+    /// Notifications that wait to be tried again.
+    NotificationsRetry {
+        delay: Duration,
+    },
+    Usage,
+    Watermark,
+    Cron,
 }
 
 impl fmt::Display for QueueName {
@@ -52,20 +74,46 @@ impl fmt::Display for QueueName {
             Self::Now { region } => write!(f, "checks.now.{region}"),
             Self::Dead => f.write_str("checks.dead"),
             Self::Store { partition } => write!(f, "results.store.{partition}"),
+            Self::Alert { partition } => write!(f, "results.alert.{partition}"),
+            Self::Ledger => f.write_str("results.ledger"),
+            Self::Poison => f.write_str("results.poison"),
+            Self::Notifications => f.write_str("notifications"),
+            Self::NotificationsRetry { delay } => {
+                write!(f, "notifications.retry.{}s", delay.as_secs())
+            }
+            Self::Usage => f.write_str("usage"),
+            Self::Watermark => f.write_str("dispatcher.watermark"),
+            Self::Cron => f.write_str("dispatcher.cron"),
         }
     }
+}
+
+/// Where a queue's expired, rejected and too often delivered messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadLetters {
+    /// Nowhere: they are gone.
+    Dropped,
+    /// To [`QueueName::Dead`], at least once.
+    Dead,
+    /// Back to [`QueueName::Notifications`]: the wait is over.
+    Notifications,
 }
 
 /// One queue and what flows into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueDeclaration {
     pub name: QueueName,
-    /// None for the dead letters, which the broker fills.
+    /// None for what the broker fills, or is addressed by the queue's own name.
     pub bound_to: Option<Route>,
     /// Messages that waited longer are dead-lettered.
     pub time_to_live: Option<Duration>,
     /// Redeliveries before a message is dead-lettered; unlimited when absent.
     pub delivery_limit: Option<u32>,
+    /// Only one consumer at a time gets messages; the others stand by.
+    pub single_active: bool,
+    /// Beyond it the oldest message is dropped.
+    pub max_length: Option<u32>,
+    pub dead_letters: DeadLetters,
 }
 
 /// All queues, in the order in which they must be declared.
@@ -91,38 +139,60 @@ impl Topology {
         for region in regions {
             for class in &settings.frequencies {
                 let (frequency, region) = (class.name.clone(), region.clone());
-                queues.push(QueueDeclaration {
-                    name: QueueName::Checks {
-                        frequency: frequency.clone(),
-                        region: region.clone(),
-                    },
-                    bound_to: Some(Route::Checks { frequency, region }),
-                    time_to_live: Some(class.period),
-                    delivery_limit: Some(settings.delivery_limit),
-                });
+                let name = QueueName::Checks {
+                    frequency: frequency.clone(),
+                    region: region.clone(),
+                };
+                let route = Route::Checks { frequency, region };
+                queues.push(QueueDeclaration::of_tasks(
+                    name,
+                    route,
+                    class.period,
+                    settings.delivery_limit,
+                ));
             }
-            queues.push(QueueDeclaration {
-                name: QueueName::Now {
-                    region: region.clone(),
-                },
-                bound_to: Some(Route::Now {
-                    region: region.clone(),
-                }),
-                time_to_live: Some(NOW_TIME_TO_LIVE),
-                delivery_limit: Some(settings.delivery_limit),
-            });
+            let name = QueueName::Now {
+                region: region.clone(),
+            };
+            let route = Route::Now {
+                region: region.clone(),
+            };
+            queues.push(QueueDeclaration::of_tasks(
+                name,
+                route,
+                NOW_TIME_TO_LIVE,
+                settings.delivery_limit,
+            ));
         }
         Self { queues }
     }
 }
 
 impl QueueDeclaration {
-    fn unbounded(name: QueueName, bound_to: Option<Route>) -> Self {
+    /// Nothing limits it.
+    pub fn unbounded(name: QueueName, bound_to: Option<Route>) -> Self {
         Self {
             name,
             bound_to,
             time_to_live: None,
             delivery_limit: None,
+            single_active: false,
+            max_length: None,
+            dead_letters: DeadLetters::Dropped,
+        }
+    }
+
+    fn of_tasks(
+        name: QueueName,
+        route: Route,
+        time_to_live: Duration,
+        delivery_limit: u32,
+    ) -> Self {
+        Self {
+            time_to_live: Some(time_to_live),
+            delivery_limit: Some(delivery_limit),
+            dead_letters: DeadLetters::Dead,
+            ..Self::unbounded(name, Some(route))
         }
     }
 }

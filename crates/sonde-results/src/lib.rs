@@ -10,7 +10,7 @@ mod query;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sonde_core::{Balance, CheckResult, DispatchGap, MonitorId, WorkspaceId};
+use sonde_core::{Balance, CheckResult, DispatchGap, LedgerEntry, MonitorId, WorkspaceId};
 
 pub use query::{Bucket, Cursor, ResultPage, ResultQuery, Summary, TimeRange};
 
@@ -27,6 +27,9 @@ pub enum ResultsError {
     /// A stored row cannot be read back.
     #[error("a stored row is unreadable")]
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Trying again would not help: some row among them cannot be stored.
+    #[error("the results store refuses these rows")]
+    Rejected(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("`{0}` is not a cursor of this listing")]
     InvalidCursor(String),
 }
@@ -37,6 +40,10 @@ pub type Result<T, E = ResultsError> = std::result::Result<T, E>;
 pub trait Results: Send + Sync {
     /// Stores all or nothing. The same check again is merged (`sonde_core::merge`), in any order and number.
     async fn store(&self, results: &[CheckResult]) -> Result<()>;
+
+    /// Takes down what was scheduled and when nothing was. Of one minute, class and region the highest count stands, so
+    /// that taking it down again changes nothing.
+    async fn record(&self, ledger: &[LedgerEntry], gaps: &[DispatchGap]) -> Result<()>;
 
     /// Rows of one monitor, newest first.
     async fn page(&self, query: &ResultQuery) -> Result<ResultPage>;

@@ -37,6 +37,22 @@ pub struct Monitors {
     pub unreadable: Vec<StoreError>,
 }
 
+/// A state of the configuration, in the order in which they came to be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision(pub i64);
+
+/// What is different since an earlier revision, over all workspaces.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub revision: Revision,
+    /// `changed` is all there is: what is not in it does not exist.
+    pub complete: bool,
+    pub changed: Vec<Monitor>,
+    pub removed: Vec<(WorkspaceId, MonitorId)>,
+    /// Changed, but not readable: what was known of them stands.
+    pub unreadable: Vec<StoreError>,
+}
+
 #[async_trait]
 pub trait ConfigStore: Send + Sync {
     async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors>;

@@ -61,6 +61,7 @@ impl Machine {
             .depth(&QueueName::Checks { frequency, region })
             .await
             .unwrap()
+            .ready
     }
 
     async fn lost(&self) -> u64 {
@@ -68,6 +69,7 @@ impl Machine {
             .depth(&QueueName::Store { partition: 0 })
             .await
             .unwrap()
+            .ready
     }
 
     async fn scheduled_and_settled(&self) -> (u64, u64) {

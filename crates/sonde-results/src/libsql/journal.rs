@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use sonde_core::{
-    Balance, Check, CheckKey, CheckResult, DispatchGap, Frequency, Region, Timestamp, Trigger,
+    Balance, Check, CheckKey, CheckResult, DispatchGap, Frequency, LedgerEntry, Region, Timestamp,
+    Trigger,
 };
 use sonde_libsql::LocalFile;
 use sonde_libsql::libsql::{Connection, Row};
@@ -79,10 +80,7 @@ impl LibsqlResults {
                 record_missed(writer, &frequency, result, &mut counts).await?;
             }
             counts.write(writer).await?;
-            for gap in gaps {
-                let bounds = (gap.from.as_micros(), gap.to.as_micros());
-                writer.execute(INSERT_GAP, bounds).await?;
-            }
+            record(writer, &[], &gaps).await?;
             let watermark = watermark.as_micros();
             writer.execute(SET_WATERMARK, [watermark]).await?;
             Ok(())
@@ -111,6 +109,31 @@ const ADD_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, sche
 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET scheduled = scheduled + excluded.scheduled";
 const UNSETTLED: &str = "SELECT body, monitor, region, slot FROM unsettled_checks
 ORDER BY slot, workspace, monitor, region, run_id";
+
+const RAISE_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, scheduled)
+VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET scheduled = max(scheduled, excluded.scheduled)";
+
+/// What a dispatcher elsewhere accounted for.
+pub(super) async fn record(
+    writer: &mut Writer,
+    ledger: &[LedgerEntry],
+    gaps: &[DispatchGap],
+) -> Result<()> {
+    for entry in ledger {
+        let row = (
+            entry.minute.as_micros(),
+            entry.region.as_str(),
+            entry.frequency.as_str(),
+            signed(entry.scheduled),
+        );
+        writer.execute(RAISE_SCHEDULED, row).await?;
+    }
+    for gap in gaps {
+        let bounds = (gap.from.as_micros(), gap.to.as_micros());
+        writer.execute(INSERT_GAP, bounds).await?;
+    }
+    Ok(())
+}
 
 async fn record_check(writer: &mut Writer, check: &Check, counts: &mut Counts) -> Result<()> {
     let body = serde_json::to_string(check).expect("a check has only string keys");

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sonde_core::{
-    Balance, CheckKey, CheckResult, DispatchGap, MonitorId, RunId, Timestamp, WorkspaceId,
+    Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, RunId, Timestamp,
+    WorkspaceId,
 };
 use sonde_libsql::libsql::{self, Connection, Value};
 use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
@@ -82,6 +83,12 @@ impl Results for LibsqlResults {
     async fn store(&self, results: &[CheckResult]) -> Result<()> {
         let results = results.to_vec();
         self.write(async move |writer| write::store(writer, results).await)
+            .await
+    }
+
+    async fn record(&self, ledger: &[LedgerEntry], gaps: &[DispatchGap]) -> Result<()> {
+        let (ledger, gaps) = (ledger.to_vec(), gaps.to_vec());
+        self.write(async move |writer| journal::record(writer, &ledger, &gaps).await)
             .await
     }
 
