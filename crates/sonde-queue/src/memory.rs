@@ -375,10 +375,8 @@ mod tests {
         let route = Route::Now { region };
         let queue = MemoryQueue::new();
         let declaration = QueueDeclaration {
-            name: name.clone(),
-            bound_to: Some(route.clone()),
             time_to_live: Some(TIME_TO_LIVE),
-            delivery_limit: None,
+            ..QueueDeclaration::unbounded(name.clone(), Some(route.clone()))
         };
         let queues = vec![declaration];
         queue.declare(&Topology { queues }).await.unwrap();
