@@ -6,10 +6,13 @@ mod configuration;
 mod data;
 mod example;
 mod exit;
+mod exposition;
 mod lifecycle;
 mod limits;
+mod listen;
 mod output;
 mod progress;
+mod roles;
 mod telemetry;
 
 use std::process::ExitCode;

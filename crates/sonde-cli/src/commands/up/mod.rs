@@ -2,7 +2,6 @@
 
 mod example;
 mod host;
-mod metrics;
 mod options;
 mod reload;
 mod roles;
@@ -25,7 +24,8 @@ use tokio::sync::{broadcast, watch};
 
 use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
-use crate::{lifecycle, limits};
+use crate::roles::{Roles, Stage};
+use crate::{lifecycle, limits, listen};
 
 pub(crate) use options::Options;
 
@@ -56,9 +56,9 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let machine = Machine::open(&options, settings).await?;
     let service = machine.service();
 
-    let mut registry = serve::registry();
+    let mut registry = listen::registry();
     let (publish, configured) = watch::channel(Arc::clone(&monitors));
-    let mut roles = roles::Roles::default();
+    let mut roles = Roles::default();
     let (checker_metrics, dispatcher) = machine
         .start(&options, &mut roles, &mut registry, configured, &monitors)
         .await?;
@@ -67,7 +67,14 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         dispatcher,
         clock: Arc::clone(&machine.clock),
     };
-    roles.serve(listeners, &service, registry, &progress, options.public);
+    roles::serve(
+        &mut roles,
+        listeners,
+        &service,
+        registry,
+        &progress,
+        options.public,
+    );
     let reload = reload::Reload {
         source,
         settings: machine.settings.clone(),
@@ -76,11 +83,11 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         publish,
         metrics: checker_metrics,
     };
-    roles.background("reload", |stop| reload.run(stop));
-    roles.background("data directory", |stop| {
+    roles.spawn(Stage::Inflow, "reload", |stop| reload.run(stop));
+    roles.spawn(Stage::Inflow, "data directory", |stop| {
         keep_watch(Arc::clone(&machine.data), stop)
     });
-    roles.background("retention", |stop| {
+    roles.spawn(Stage::Inflow, "retention", |stop| {
         retention(
             Arc::clone(&machine.results),
             Arc::clone(&machine.clock),
@@ -91,8 +98,9 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     greet(&addresses, &monitors, example.is_some());
 
     let stop = lifecycle::stop_requested();
-    let ended = roles.until(stop).await;
-    let drained = lifecycle::or_second_signal(roles.drain(&machine.queue, options.grace)).await;
+    let ended = roles.until_asked(stop).await;
+    let drained =
+        lifecycle::or_second_signal(roles.drain(options.grace, || machine.queue.close())).await;
     if let Some(example) = example {
         example.stop().await;
     }
@@ -141,7 +149,7 @@ impl Machine {
     async fn start(
         &self,
         options: &Options,
-        roles: &mut roles::Roles,
+        roles: &mut Roles,
         registry: &mut prometheus_client::registry::Registry,
         configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
         monitors: &[Arc<Monitor>],
@@ -195,7 +203,7 @@ impl Machine {
             stored: self.stored.clone(),
             metrics: IngesterMetrics::register(registry),
         };
-        roles.start(dispatcher, schedule, configured, checker, ingester);
+        roles::start(roles, dispatcher, schedule, configured, checker, ingester);
         Ok((metrics, dispatched))
     }
 }

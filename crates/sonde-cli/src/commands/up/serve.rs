@@ -9,14 +9,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sonde_core::Clock;
 use sonde_dispatcher::DispatcherMetrics;
 use sonde_service::Service;
 use tokio::net::TcpListener;
 
-use super::{Options, metrics};
+use super::Options;
+use crate::{exposition, listen};
 
 /// Bound, not yet served.
 pub(super) struct Listeners {
@@ -33,8 +33,8 @@ pub(super) struct Addresses {
 impl Listeners {
     pub(super) async fn bind(options: &Options) -> anyhow::Result<Self> {
         Ok(Self {
-            main: bind("--listen", options.listen).await?,
-            checker: bind("--checker-listen", options.checker_listen).await?,
+            main: listen::bind("--listen", options.listen).await?,
+            checker: listen::bind("--checker-listen", options.checker_listen).await?,
         })
     }
 
@@ -45,22 +45,6 @@ impl Listeners {
             checker: address(&self.checker)?,
         })
     }
-}
-
-async fn bind(flag: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen on {address}: choose another address with {flag}"))
-}
-
-/// An empty registry but for what this process is.
-pub(super) fn registry() -> Registry {
-    let mut registry = Registry::default();
-    // A gauge and no info metric: older text parsers know no such type.
-    let build = ConstGauge::new(1_i64);
-    let labelled =
-        registry.sub_registry_with_label(("version".into(), env!("CARGO_PKG_VERSION").into()));
-    labelled.register("sonde_build_info", "The running release", build);
-    registry
 }
 
 /// Page and API, with all that the checker's listener has.
@@ -104,7 +88,7 @@ pub(super) fn checker_router(
     progress: &Progress,
 ) -> Router {
     Router::new()
-        .route("/metrics", get(metrics::expose))
+        .route("/metrics", get(exposition::expose))
         .with_state(Arc::clone(registry))
         .route("/-/healthy", get(|| async { "ok\n" }))
         .merge(

@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) async fn expose(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
+pub(crate) async fn expose(State(registry): State<Arc<Registry>>, headers: HeaderMap) -> Response {
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &registry) {
         tracing::error!(%error, "cannot encode metrics");
