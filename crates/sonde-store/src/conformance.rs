@@ -1,9 +1,9 @@
 //! What every backend must do. Each test takes a fresh, empty store.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test code")]
 
-use sonde_core::{Monitor, MonitorId, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
 
-use crate::ConfigStore;
+use crate::{Changes, ConfigStore, Revision};
 
 fn monitors(ids: &[&str]) -> Vec<Monitor> {
     let named = |id: &&str| {
@@ -76,6 +76,107 @@ pub async fn readers_see_one_replacement_or_the_other(store: &dyn ConfigStore) {
     }
 }
 
+async fn changes(store: &dyn ConfigStore, since: Option<Revision>) -> Changes {
+    let mut changes = store.changes(since).await.unwrap();
+    assert!(changes.unreadable.is_empty());
+    changes
+        .changed
+        .sort_by(|a, b| (&a.workspace, &a.id).cmp(&(&b.workspace, &b.id)));
+    changes.removed.sort();
+    changes
+}
+
+pub async fn the_first_answer_is_complete(store: &dyn ConfigStore) {
+    let nothing = changes(store, None).await;
+    assert!(nothing.complete && nothing.changed.is_empty());
+    let mut expected = monitors(&["a", "b"]);
+    let other = WorkspaceId::new("other").unwrap();
+    for monitor in &mut expected {
+        monitor.workspace = other.clone();
+    }
+    store.replace_monitors(&other, &expected).await.unwrap();
+    let local = monitors(&["a"]);
+    store
+        .replace_monitors(&WorkspaceId::local(), &local)
+        .await
+        .unwrap();
+    let everything = changes(store, None).await;
+    assert!(everything.complete && everything.removed.is_empty());
+    assert_eq!(everything.changed, [&local[..], &expected[..]].concat());
+    assert!(everything.revision > nothing.revision);
+}
+
+pub async fn one_change_in_many_monitors_is_one_change(store: &dyn ConfigStore) {
+    let local = WorkspaceId::local();
+    let mut many = monitors(&["a", "b", "c"]);
+    store.replace_monitors(&local, &many).await.unwrap();
+    let before = changes(store, None).await.revision;
+    many[1].paused = true;
+    store.replace_monitors(&local, &many).await.unwrap();
+    let found = changes(store, Some(before)).await;
+    assert!(!found.complete);
+    assert_eq!((&found.changed[..], found.removed), (&many[1..2], vec![]));
+    let nothing = changes(store, Some(found.revision)).await;
+    assert!(!nothing.complete);
+    assert_eq!((nothing.changed, nothing.removed), (vec![], vec![]));
+}
+
+pub async fn the_same_again_is_no_change_and_neither_is_another_order(store: &dyn ConfigStore) {
+    let local = WorkspaceId::local();
+    let mut same = monitors(&["a", "b"]);
+    store.replace_monitors(&local, &same).await.unwrap();
+    let before = changes(store, None).await.revision;
+    store.replace_monitors(&local, &same).await.unwrap();
+    same.reverse();
+    store.replace_monitors(&local, &same).await.unwrap();
+    let found = changes(store, Some(before)).await;
+    assert_eq!(found.revision, before);
+    assert_eq!((found.changed, found.removed), (vec![], vec![]));
+    assert_eq!(stored(store, &local).await, same);
+}
+
+pub async fn what_is_removed_is_told_until_it_comes_back(store: &dyn ConfigStore) {
+    let local = WorkspaceId::local();
+    let all = monitors(&["a", "b"]);
+    store.replace_monitors(&local, &all).await.unwrap();
+    let before = changes(store, None).await.revision;
+    store.replace_monitors(&local, &all[..1]).await.unwrap();
+    let removed = changes(store, Some(before)).await;
+    assert_eq!(removed.removed, [(local.clone(), all[1].id.clone())]);
+    assert_eq!(removed.changed, []);
+    store.replace_monitors(&local, &all).await.unwrap();
+    for since in [before, removed.revision] {
+        let back = changes(store, Some(since)).await;
+        assert_eq!((&back.changed[..], back.removed), (&all[1..], vec![]));
+    }
+}
+
+pub async fn an_unknown_revision_gets_a_complete_answer(store: &dyn ConfigStore) {
+    let all = monitors(&["a", "b"]);
+    let local = WorkspaceId::local();
+    store.replace_monitors(&local, &all).await.unwrap();
+    let Revision(newest) = changes(store, None).await.revision;
+    for unknown in [0, newest - 1_000_000, newest + 1] {
+        let found = changes(store, Some(Revision(unknown))).await;
+        assert!(found.complete, "{unknown}");
+        assert_eq!(found.changed, all);
+    }
+}
+
+pub async fn regions_are_those_of_the_monitors(store: &dyn ConfigStore) {
+    let local = WorkspaceId::local();
+    let mut all = monitors(&["a", "b"]);
+    let region = |name| Region::new(name).unwrap();
+    all[0].regions = vec![region("iad"), region("fra")];
+    all[1].regions = vec![region("fra"), region("gru")];
+    assert_eq!(store.regions().await.unwrap(), []);
+    store.replace_monitors(&local, &all).await.unwrap();
+    let expected = [region("fra"), region("gru"), region("iad")];
+    assert_eq!(store.regions().await.unwrap(), expected);
+    store.replace_monitors(&local, &all[1..]).await.unwrap();
+    assert_eq!(store.regions().await.unwrap(), expected[..2]);
+}
+
 /// Runs the whole suite against one backend: `store_conformance!(name, async { fresh })`, where `fresh` dereferences
 /// to the store and may own what the store needs.
 #[macro_export]
@@ -87,6 +188,12 @@ macro_rules! store_conformance {
             replacing_removes_what_is_not_named,
             workspaces_do_not_see_each_other,
             readers_see_one_replacement_or_the_other,
+            the_first_answer_is_complete,
+            one_change_in_many_monitors_is_one_change,
+            the_same_again_is_no_change_and_neither_is_another_order,
+            what_is_removed_is_told_until_it_comes_back,
+            an_unknown_revision_gets_a_complete_answer,
+            regions_are_those_of_the_monitors,
         );
     };
     (@tests $backend:ident, $fresh:expr; $($test:ident),+ $(,)?) => {

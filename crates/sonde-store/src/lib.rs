@@ -7,7 +7,7 @@ pub mod conformance;
 pub mod libsql;
 
 use async_trait::async_trait;
-use sonde_core::{Monitor, MonitorId, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,13 @@ pub trait ConfigStore: Send + Sync {
 
     async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>>;
 
-    /// Makes `monitors` all that the workspace has, atomically.
+    /// What is different since `since`, over all workspaces; complete when there is no `since` or the store no longer
+    /// knows it.
+    async fn changes(&self, since: Option<Revision>) -> Result<Changes>;
+
+    /// Every region that a monitor names, sorted.
+    async fn regions(&self) -> Result<Vec<Region>>;
+
+    /// Makes `monitors` all that the workspace has, atomically. A monitor that stays the same is no change.
     async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()>;
 }

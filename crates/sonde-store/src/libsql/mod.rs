@@ -1,25 +1,18 @@
 //! The libSQL backend: one local file with one writer.
 
+mod queries;
+mod schema;
+
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sonde_core::{Monitor, MonitorId, WorkspaceId};
-use sonde_libsql::libsql::{self, Connection, TransactionBehavior};
+use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
+use sonde_libsql::libsql::{self, Connection};
 use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
 
-use crate::{ConfigStore, Monitors, Result, StoreError};
-
-const MIGRATIONS: &[&str] = &["
-CREATE TABLE monitors (
-    workspace TEXT NOT NULL,
-    id TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (workspace, id)
-) STRICT;
-"];
+use crate::{Changes, ConfigStore, Monitors, Result, Revision, StoreError};
 
 /// The configuration of one machine in one file.
 pub struct LibsqlStore {
@@ -30,7 +23,7 @@ pub struct LibsqlStore {
 impl LibsqlStore {
     /// Opens or creates the file, readable by its owner alone, and migrates it.
     pub async fn open(path: &Path) -> Result<Self> {
-        let (file, writer) = LocalFile::open(path, MIGRATIONS).await?;
+        let (file, writer) = LocalFile::open(path, schema::MIGRATIONS).await?;
         Ok(Self {
             file,
             writer: Arc::new(Mutex::new(writer)),
@@ -50,75 +43,32 @@ impl LibsqlStore {
 impl ConfigStore for LibsqlStore {
     async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors> {
         let workspace = workspace.clone();
-        self.read(async move |connection| list(connection, &workspace).await)
+        self.read(async move |connection| queries::monitors(connection, &workspace).await)
             .await
     }
 
     async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>> {
         let (workspace, id) = (workspace.clone(), id.clone());
-        self.read(async move |connection| find(connection, &workspace, &id).await)
+        self.read(async move |connection| queries::monitor(connection, &workspace, &id).await)
+            .await
+    }
+
+    async fn changes(&self, since: Option<Revision>) -> Result<Changes> {
+        self.read(async move |connection| queries::changes(connection, since).await)
+            .await
+    }
+
+    async fn regions(&self) -> Result<Vec<Region>> {
+        self.read(async |connection| queries::regions(connection).await)
             .await
     }
 
     async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
         let (workspace, monitors) = (workspace.clone(), monitors.to_vec());
         let writer = self.writer.clone().lock_owned().await;
-        blocking(async move || replace(&writer, &workspace, &monitors).await).await
+        blocking(async move || queries::replace_monitors(&writer, &workspace, &monitors).await)
+            .await
     }
-}
-
-async fn list(connection: &Connection, workspace: &WorkspaceId) -> Result<Monitors> {
-    let sql = "SELECT id, body FROM monitors WHERE workspace = ?1 ORDER BY position";
-    let mut rows = connection.query(sql, [workspace.as_str()]).await?;
-    let mut found = Monitors::default();
-    while let Some(row) = rows.next().await? {
-        match parse(row.get_str(0)?, row.get_str(1)?) {
-            Ok(monitor) => found.monitors.push(monitor),
-            Err(error) => found.unreadable.push(error),
-        }
-    }
-    Ok(found)
-}
-
-async fn find(
-    connection: &Connection,
-    workspace: &WorkspaceId,
-    id: &MonitorId,
-) -> Result<Option<Monitor>> {
-    let sql = "SELECT body FROM monitors WHERE workspace = ?1 AND id = ?2";
-    let params = [workspace.as_str(), id.as_str()];
-    let mut rows = connection.query(sql, params).await?;
-    match rows.next().await? {
-        Some(row) => parse(id.as_str(), row.get_str(0)?).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn parse(id: &str, body: &str) -> Result<Monitor> {
-    serde_json::from_str(body).map_err(|source| StoreError::Corrupt {
-        what: "monitor",
-        id: id.to_owned(),
-        source: source.into(),
-    })
-}
-
-/// The transaction rolls back when it is dropped uncommitted.
-async fn replace(writer: &Connection, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
-    let transaction = writer
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .await?;
-    let delete = "DELETE FROM monitors WHERE workspace = ?1";
-    transaction.execute(delete, [workspace.as_str()]).await?;
-    let insert = "INSERT INTO monitors (workspace, id, position, body) VALUES (?1, ?2, ?3, ?4)";
-    let insert = transaction.prepare(insert).await?;
-    for (position, monitor) in (0_i64..).zip(monitors) {
-        let body = serde_json::to_string(monitor).map_err(unavailable)?;
-        let row = (workspace.as_str(), monitor.id.as_str(), position, body);
-        insert.execute(row).await?;
-        insert.reset(); // or the next parameters would be ignored
-    }
-    transaction.commit().await?;
-    Ok(())
 }
 
 impl From<OpenError> for StoreError {
@@ -231,7 +181,7 @@ mod tests {
             error,
             StoreError::NewerSchema {
                 found: 99,
-                known: 1
+                known: 2
             }
         ));
     }
