@@ -1,4 +1,5 @@
-//! Configuration: `sonde.yaml` (or Checkup's `checkup.json`) and `queues.toml`, from text to validated domain types.
+//! Configuration: `sonde.yaml` (or Checkup's `checkup.json`), `queues.toml` and `sonde.toml`, from text to validated
+//! types.
 //!
 //! Does no IO and reads no environment: whatever a file refers to is looked up through [`Inputs`]. All problems are
 //! reported at once, each with its place, and nothing is accepted when there is one.
@@ -18,6 +19,7 @@ mod problem;
 mod queues;
 mod render;
 mod schema;
+pub mod settings;
 mod shared;
 mod target;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Problem {
     /// The file's name as it was given.
     pub file: String,
-    /// Counted from 1.
+    /// Counted from 1; 0 for what stands in no file, as a variable of the environment, which `file` names then.
     pub line: usize,
     /// In characters, counted from 1.
     pub column: usize,
@@ -28,7 +28,11 @@ impl fmt::Display for Problem {
             message,
             suggestion,
         } = self;
-        write!(f, "{file}:{line}:{column}: ")?;
+        if *line == 0 {
+            write!(f, "{file}: ")?;
+        } else {
+            write!(f, "{file}:{line}:{column}: ")?;
+        }
         if !path.is_empty() {
             write!(f, "{path}: ")?;
         }
@@ -76,6 +80,14 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// Line and column of a byte of `text`, counted from 1.
+pub(crate) fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before[line_start..].chars().count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
 
 /// By position; one that several monitors inherit is said once.
 pub(crate) fn sorted(mut problems: Vec<Problem>) -> Vec<Problem> {

@@ -9,10 +9,13 @@ use serde::Deserialize;
 use sonde_core::{Frequency, FrequencyClass, QueueSettings, RetryPolicy, parse_duration};
 use toml::Spanned;
 
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, place};
 
 /// The file at the top of the repository, which the binary carries with it.
 pub const DEFAULT_QUEUES: &str = include_str!("../../../queues.toml");
+
+/// Each is a quorum queue or two, which cost the broker memory and threads whether they are used or not.
+const MOST_PARTITIONS: u16 = 64;
 
 /// Routing keys `now.<region>` and `private.<location>` are taken.
 const RESERVED: [&str; 2] = ["now", "private"];
@@ -21,6 +24,7 @@ const RESERVED: [&str; 2] = ["now", "private"];
 #[serde(deny_unknown_fields)]
 struct Raw {
     defaults: RawDefaults,
+    results: RawResults,
     #[serde(default)]
     frequency: Vec<Spanned<RawFrequency>>,
 }
@@ -40,6 +44,13 @@ struct RawBackoff {
     factor: Spanned<f64>,
     max: Spanned<String>,
     jitter: Spanned<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawResults {
+    partitions: Spanned<u16>,
+    alerting: bool,
 }
 
 #[derive(Deserialize)]
@@ -78,10 +89,17 @@ pub fn parse_queues(name: &str, text: &str) -> Result<QueueSettings, Problems> {
 fn settings(raw: &Raw, check: &mut Check<'_>) -> Option<QueueSettings> {
     let Raw {
         defaults,
+        results,
         frequency,
     } = raw;
     check.range("defaults.retries", &defaults.retries, 0, 20);
     check.range("defaults.delivery_limit", &defaults.delivery_limit, 1, 100);
+    check.range(
+        "results.partitions",
+        &results.partitions,
+        1,
+        MOST_PARTITIONS,
+    );
     let retry = retry(*defaults.retries.get_ref(), &defaults.retry_backoff, check);
     if frequency.is_empty() {
         check.note(0..0, "frequency", "at least one [[frequency]] is needed");
@@ -114,6 +132,8 @@ fn settings(raw: &Raw, check: &mut Check<'_>) -> Option<QueueSettings> {
         retry: retry?,
         delivery_limit: *defaults.delivery_limit.get_ref(),
         frequencies,
+        partitions: *results.partitions.get_ref(),
+        alerting: results.alerting,
     })
 }
 
@@ -169,12 +189,11 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn note(&mut self, span: Range<usize>, path: &str, message: impl Into<String>) {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let (line, column) = place(self.text, span.start);
         self.problems.push(Problem {
             file: self.name.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column,
             path: path.to_owned(),
             message: message.into(),
             suggestion: None,
@@ -224,6 +243,7 @@ mod tests {
             ]
         );
         assert_eq!(settings.retry.retries, 3);
+        assert_eq!((settings.partitions, settings.alerting), (4, false));
         for class in &settings.frequencies {
             assert_eq!(parse_duration(class.name.as_str()), Ok(class.period));
         }
@@ -236,6 +256,10 @@ mod tests {
 retries = 99
 retry_backoff = { initial = "5s", factor = 0.5, max = "1s", jitter = 2.0 }
 delivery_limit = 0
+
+[results]
+partitions = 65
+alerting = true
 
 [[frequency]]
 name = "now"
@@ -254,10 +278,11 @@ prefetch = 1
         queues.toml:4:55: defaults.retry_backoff.max: must not be below initial
         queues.toml:4:70: defaults.retry_backoff.jitter: must be at least 0 and at most 1, got 2
         queues.toml:5:18: defaults.delivery_limit: must be at least 1 and at most 100, got 0
-        queues.toml:8:8: frequency[0].name: `now` is the name of a queue already
-        queues.toml:9:10: frequency[0].period: `soon` is not a duration such as 500ms, 30s, 1m 30s or 1h
-        queues.toml:10:12: frequency[0].prefetch: must be at least 1 and at most 65535, got 0
-        queues.toml:13:8: frequency[1].name: `1 m` is not a valid frequency: use 1 to 63 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit
+        queues.toml:8:14: results.partitions: must be at least 1 and at most 64, got 65
+        queues.toml:12:8: frequency[0].name: `now` is the name of a queue already
+        queues.toml:13:10: frequency[0].period: `soon` is not a duration such as 500ms, 30s, 1m 30s or 1h
+        queues.toml:14:12: frequency[0].prefetch: must be at least 1 and at most 65535, got 0
+        queues.toml:17:8: frequency[1].name: `1 m` is not a valid frequency: use 1 to 63 of a-z, 0-9, `-` and `_`, beginning and ending with a letter or digit
         "#);
     }
 

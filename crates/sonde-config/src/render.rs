@@ -13,7 +13,7 @@ use crate::emit::Out;
 use crate::kind::{CLASSES, IP_PREFERENCES, TRANSPORTS, VERSIONS};
 
 /// Stands where a secret was.
-const REDACTED: &str = "REDACTED";
+pub(crate) const REDACTED: &str = "REDACTED";
 
 /// Stands where a private key was; still PEM, so that the text is accepted again.
 const REDACTED_KEY: &str = "-----BEGIN PRIVATE KEY-----\nREDACTED\n-----END PRIVATE KEY-----\n";
@@ -258,7 +258,7 @@ fn is_secret(name: &str) -> bool {
     .any(|word| name.contains(word))
 }
 
-fn redact_query(url: &Url) -> String {
+pub(crate) fn redact_query(url: &Url) -> String {
     if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
         return url.to_string();
     }

@@ -1,0 +1,83 @@
+//! Values that must not be shown, and URLs that may have such values in them.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::render::{REDACTED, redact_query};
+
+/// A value that no message shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The value itself, for whom it is meant.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+/// Where a service is. Shown without the password and the secrets of its query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceUrl(Url);
+
+impl ServiceUrl {
+    /// An error does not repeat the text, which may have a password in it.
+    pub fn parse(text: &str, schemes: &[&str]) -> Result<Self, String> {
+        let begins = schemes.iter().map(|scheme| format!("{scheme}://"));
+        let begins: Vec<String> = begins.collect();
+        let wanted = begins.join(" or ");
+        if !begins.iter().any(|begin| text.starts_with(begin)) {
+            return Err(format!("must begin with {wanted}"));
+        }
+        let url = Url::parse(text).map_err(|error| format!("is not a URL ({error})"))?;
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err("names no host".to_owned());
+        }
+        Ok(Self(url))
+    }
+
+    /// With all its secrets, for the client of the service.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+
+    /// The URL without user and password, and these.
+    #[must_use]
+    pub fn split_login(self) -> (Self, Option<String>, Option<Secret>) {
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let user = Some(self.0.username())
+            .filter(|user| !user.is_empty())
+            .map(decoded);
+        let password = self.0.password().map(decoded).map(Secret::new);
+        (Self(sonde_core::without_userinfo(self.0)), user, password)
+    }
+}
+
+impl fmt::Display for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.0.clone();
+        if url.password().is_some() {
+            // Fails only for URLs without a host.
+            let _ = url.set_password(Some(REDACTED));
+        }
+        f.write_str(&redact_query(&url))
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
