@@ -44,6 +44,6 @@ pub use slot::{Cadence, partition, stable_hash};
 pub use spec::{
     Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, HttpVersion,
     IcmpSpec, IpPreference, Kind, NetworkOptions, Spec, StartTls, Step, TcpSpec, TlsOptions,
-    TlsSpec, without_userinfo,
+    TlsSpec, secret_parameters, without_credentials, without_userinfo,
 };
 pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};

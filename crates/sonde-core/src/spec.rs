@@ -2,6 +2,8 @@
 //!
 //! Files named in a configuration are read when it is loaded: a spec holds their content, so that a checker needs none.
 
+mod redacted;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::Pattern;
+
+pub use redacted::{secret_parameters, without_credentials, without_userinfo};
 
 /// What kind of check a monitor makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,7 +85,7 @@ impl Spec {
     /// What is checked, for people and labels: never with credentials, never a command's arguments.
     pub fn target(&self) -> String {
         match self {
-            Self::Http(spec) => without_userinfo(spec.url.clone()).into(),
+            Self::Http(spec) => without_credentials(spec.url.clone()).into(),
             Self::Tcp(spec) => host_port(&spec.host, spec.port),
             Self::Tls(spec) => host_port(&spec.host, spec.port),
             Self::Dns(spec) => match &spec.server {
@@ -92,14 +96,6 @@ impl Spec {
             Self::Exec(spec) => spec.command.clone(),
         }
     }
-}
-
-/// The URL without user name and password.
-pub fn without_userinfo(mut url: Url) -> Url {
-    // Fails only for URLs that cannot have any.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url
 }
 
 /// `host:port`, with brackets around an IPv6 address.

@@ -5,10 +5,13 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use sonde_core::{Auth, CheckResult, HttpSpec, Spec, Step};
+use sonde_core::{Auth, CheckResult, HttpSpec, Spec, Step, secret_parameters};
 
 /// Shorter texts occur by chance, and are no secrets.
 const SHORTEST: usize = 4;
+
+/// Parameters of a URL may be secrets by their name alone, and hold a word that is none.
+const SHORTEST_PARAMETER: usize = 8;
 
 const STRUCK: &str = "[redacted]";
 
@@ -82,6 +85,12 @@ fn http(spec: &HttpSpec) -> Vec<Cow<'_, str>> {
             found.extend([password.into(), decode(password)]);
         }
     }
+    let parameters = secret_parameters(&spec.url);
+    found.extend(
+        parameters
+            .filter(|value| value.len() >= SHORTEST_PARAMETER)
+            .map(Cow::Borrowed),
+    );
     found
 }
 
@@ -282,6 +291,15 @@ mod tests {
         let spec = http("http://ann:hunter%402@shop.example/", &[]);
         let text = "hunter%402 hunter@2 YW5uOmh1bnRlckAy ann";
         check(&spec, text, "[redacted] [redacted] [redacted] ann");
+    }
+
+    #[test]
+    fn parameters_of_the_url_that_could_be_tokens_are_credentials() {
+        let spec = http(
+            "http://shop.example/?key=hunter2hunter2&page=frontpage",
+            &[],
+        );
+        check(&spec, "hunter2hunter2 frontpage", "[redacted] frontpage");
     }
 
     #[test]
