@@ -36,6 +36,15 @@ impl Cadence {
         }
     }
 
+    /// The cadence of which `slot` is one.
+    pub fn through(slot: Timestamp, interval: Duration) -> Self {
+        let interval = micros(interval).max(1);
+        Self {
+            interval,
+            phase: slot.as_micros().rem_euclid(interval),
+        }
+    }
+
     pub fn first_at_or_after(self, time: Timestamp) -> Timestamp {
         let behind = (time.as_micros() - self.phase).rem_euclid(self.interval);
         let wait = if behind == 0 {
@@ -109,6 +118,8 @@ mod tests {
             prop_assert_eq!(&whole, &halves);
             prop_assert!(whole.windows(2).all(|pair| pair[1].since(pair[0]) == Duration::from_secs(seconds)));
             prop_assert!(whole.iter().all(|slot| cadence.first_at_or_after(*slot) == *slot));
+            let through = |slot: &Timestamp| Cadence::through(*slot, Duration::from_secs(seconds));
+            prop_assert!(whole.iter().all(|slot| through(slot) == cadence));
         }
     }
 }

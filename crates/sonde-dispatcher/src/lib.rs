@@ -6,6 +6,7 @@ mod journal;
 mod metrics;
 mod plan;
 mod run;
+mod wheel;
 
 pub use journal::{FileJournal, Journal, JournalError};
 pub use metrics::DispatcherMetrics;

@@ -1,19 +1,24 @@
 //! What is due: a pure function of monitors, a watermark and the time.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{Cadence, DispatchGap, Monitor, MonitorId, Timestamp, WorkspaceId};
+use sonde_store::{Changes, StoreError};
+
+use crate::wheel::Wheel;
 
 /// Slots missed longer ago than this become one gap instead of rows.
-const MISSED_ROWS_AT_MOST: Duration = Duration::from_hours(1);
+pub(crate) const MISSED_ROWS_AT_MOST: Duration = Duration::from_hours(1);
 
 /// Backlog planned in one step: a long outage becomes many small writes instead of one that holds everything up.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
 /// A clock that is so far behind the watermark was set back: waiting for it to catch up would watch nothing meanwhile.
 const SET_BACK: Duration = Duration::from_mins(1);
+
+/// The grain of time: no interval is shorter.
+const GRAIN: Duration = Duration::from_micros(1);
 
 /// A monitor's slot whose time has come.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,28 +56,35 @@ type Key = (WorkspaceId, MonitorId);
 
 /// The active monitors, ordered by their next slot.
 ///
-/// A tick costs in proportion to what is due, not to what exists.
+/// A tick costs in proportion to what is due, not to what exists; an entry takes some 150 bytes beside its monitor.
 #[derive(Debug)]
 pub struct Schedule {
-    monitors: HashMap<Key, Entry>,
-    queue: BinaryHeap<Reverse<(Timestamp, Key)>>,
+    /// Numbers of entries; the keys share their text with the monitors.
+    numbers: HashMap<Key, u32>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    wheel: Wheel,
     watermark: Timestamp,
+    /// The longest interval of any entry that there ever was.
+    longest: Duration,
 }
 
 #[derive(Debug)]
 struct Entry {
     monitor: Arc<Monitor>,
-    cadence: Cadence,
-    next: Timestamp,
+    interval: Duration,
 }
 
 impl Schedule {
     /// A schedule in which every slot before `watermark` has been planned.
     pub fn new(monitors: &[Arc<Monitor>], watermark: Timestamp) -> Self {
         let mut schedule = Self {
-            monitors: HashMap::new(),
-            queue: BinaryHeap::new(),
+            numbers: HashMap::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            wheel: Wheel::new(watermark),
             watermark,
+            longest: Duration::ZERO,
         };
         schedule.replace(monitors);
         schedule
@@ -82,32 +94,50 @@ impl Schedule {
     ///
     /// What did not change keeps its next slot; slots are a function of time, so that nothing is due twice.
     pub fn replace(&mut self, monitors: &[Arc<Monitor>]) {
-        let active = monitors.iter().filter(|monitor| !monitor.paused);
-        self.monitors = active.map(|monitor| self.entry(monitor)).collect();
-        let next = self
-            .monitors
-            .iter()
-            .map(|(key, entry)| Reverse((entry.next, key.clone())));
-        self.queue = next.collect();
+        self.reserve(monitors.len());
+        let mut kept = Kept::default();
+        for monitor in monitors {
+            kept.add(self.put(Arc::clone(monitor), self.watermark));
+        }
+        self.retain(&kept, |_| false);
     }
 
-    fn entry(&self, monitor: &Arc<Monitor>) -> (Key, Entry) {
-        let cadence = Cadence::new(&monitor.workspace, &monitor.id, monitor.interval);
-        let next = cadence.first_at_or_after(self.watermark);
-        let key = (monitor.workspace.clone(), monitor.id.clone());
-        (
-            key,
-            Entry {
-                monitor: Arc::clone(monitor),
-                cadence,
-                next,
-            },
-        )
+    /// Follows the configuration: what did not change keeps its next slot, what is new begins at the watermark.
+    pub fn apply(&mut self, changes: Changes) {
+        let since = self.watermark;
+        let mut kept = Kept::default();
+        if changes.complete {
+            self.reserve(changes.changed.len());
+        }
+        let unreadable = unreadable_ids(&changes);
+        for monitor in changes.changed {
+            kept.add(self.put(Arc::new(monitor), since));
+        }
+        for key in &changes.removed {
+            self.remove(key);
+        }
+        if changes.complete {
+            self.retain(&kept, |monitor| unreadable.contains(monitor.id.as_str()));
+        }
+    }
+
+    /// Monitors that are scheduled.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Every slot before it is planned.
+    pub fn watermark(&self) -> Timestamp {
+        self.watermark
     }
 
     /// The earliest slot that is not planned yet.
     pub fn next_slot(&self) -> Option<Timestamp> {
-        self.queue.peek().map(|Reverse((slot, _))| *slot)
+        self.wheel.first()
     }
 
     /// Plans the slots up to and including `now`, at most a minute of them; call again while [`Plan::is_behind`].
@@ -115,44 +145,68 @@ impl Schedule {
     /// A clock that went back a little plans nothing until it has caught up. One that was set back further is believed:
     /// slots are planned again then, which counts nothing twice.
     pub fn advance(&mut self, now: Timestamp) -> Plan {
-        if self.watermark.since(now) > SET_BACK {
+        if self.was_set_back(now) {
             tracing::warn!(watermark = %self.watermark, %now, "the clock was set back: going on from now");
             self.restart_at(now);
         }
+        let until = now + GRAIN;
+        self.advance_to(until, now, MISSED_ROWS_AT_MOST, LONGEST_STEP)
+    }
+
+    /// Plans the slots before `until`, at most a `step` of them; what is `forgiven` longer ago than that is a gap.
+    pub(crate) fn advance_to(
+        &mut self,
+        until: Timestamp,
+        now: Timestamp,
+        forgiven: Duration,
+        step: Duration,
+    ) -> Plan {
         let mut plan = Plan {
             due: Vec::new(),
             missed: Vec::new(),
             gap: None,
             watermark: self.watermark,
         };
-        if now < self.watermark {
+        if until <= self.watermark {
             return plan;
         }
-        plan.gap = self.skip_to(now - MISSED_ROWS_AT_MOST);
-        let until = (now + Duration::from_micros(1)).min(self.watermark + LONGEST_STEP);
-        while let Some(Reverse((slot, key))) = self.queue.peek().cloned()
-            && slot < until
-        {
-            self.queue.pop();
-            let entry = self
-                .monitors
-                .get_mut(&key)
-                .expect("what is queued is scheduled");
-            let due = Due {
-                monitor: Arc::clone(&entry.monitor),
-                slot,
-            };
-            if slot + due.monitor.interval > now {
-                plan.due.push(due);
-            } else {
-                plan.missed.push(due);
+        plan.gap = self.skip_to(now - forgiven);
+        plan.watermark = until.min(self.watermark + step).max(self.watermark);
+        let mut numbers = Vec::new();
+        while self.wheel.take_before(plan.watermark, &mut numbers) {
+            for number in numbers.drain(..) {
+                self.plan_entry(number, now, &mut plan);
             }
-            entry.next = entry.cadence.next_after(slot);
-            self.queue.push(Reverse((entry.next, key)));
         }
-        self.watermark = until;
-        plan.watermark = until;
+        self.watermark = plan.watermark;
         plan
+    }
+
+    fn plan_entry(&mut self, number: u32, now: Timestamp, plan: &mut Plan) {
+        let slot = self.wheel.at(number);
+        let entry = self.entries[number as usize]
+            .as_ref()
+            .expect("what is in the wheel is scheduled");
+        let due = Due {
+            monitor: Arc::clone(&entry.monitor),
+            slot,
+        };
+        if slot + entry.interval > now {
+            plan.due.push(due);
+        } else {
+            plan.missed.push(due);
+        }
+        self.wheel.insert(number, slot + entry.interval.max(GRAIN));
+    }
+
+    /// The clock is so far behind the watermark that it must have been set back.
+    pub(crate) fn was_set_back(&self, now: Timestamp) -> bool {
+        self.watermark.since(now) > SET_BACK
+    }
+
+    /// No entry's interval is longer.
+    pub(crate) fn longest_interval(&self) -> Duration {
+        self.longest
     }
 
     /// Leaves out everything before `from`, in one step however long it is.
@@ -168,158 +222,124 @@ impl Schedule {
         Some(gap)
     }
 
-    fn restart_at(&mut self, watermark: Timestamp) {
-        self.watermark = watermark;
-        let entries = self.monitors.values();
-        let monitors: Vec<_> = entries.map(|entry| Arc::clone(&entry.monitor)).collect();
-        self.replace(&monitors);
+    /// From now on every slot from `watermark` on is to be planned, whether it was or not.
+    pub(crate) fn restart_at(&mut self, watermark: Timestamp) {
+        self.restart(watermark, |_| watermark);
     }
+
+    /// As [`Self::restart_at`], but what has begun later than `watermark` begins then.
+    pub(crate) fn resume_at(&mut self, watermark: Timestamp) {
+        self.restart(watermark, |begin| begin.max(watermark));
+    }
+
+    fn restart(&mut self, watermark: Timestamp, begin: impl Fn(Timestamp) -> Timestamp) {
+        self.watermark = watermark;
+        self.wheel.restart(watermark);
+        for (number, entry) in (0_u32..).zip(&self.entries) {
+            if let Some(entry) = entry {
+                let slot = self.wheel.at(number);
+                let cadence = Cadence::through(slot, entry.interval);
+                let next = cadence.first_at_or_after(begin(slot));
+                self.wheel.insert(number, next);
+            }
+        }
+    }
+
+    /// Schedules a monitor, or its new version, from `since` on; its number, or none when it is paused.
+    pub(crate) fn put(&mut self, monitor: Arc<Monitor>, since: Timestamp) -> Option<u32> {
+        let key = (monitor.workspace.clone(), monitor.id.clone());
+        let known = self.numbers.get(&key).copied();
+        if monitor.paused {
+            self.remove(&key);
+            return None;
+        }
+        let interval = monitor.interval;
+        if let Some(number) = known
+            && let Some(entry) = &mut self.entries[number as usize]
+            && entry.interval == interval
+        {
+            entry.monitor = monitor;
+            return known;
+        }
+        self.longest = self.longest.max(interval);
+        let cadence = Cadence::new(&monitor.workspace, &monitor.id, interval);
+        let next = cadence.first_at_or_after(since.max(self.watermark));
+        let entry = Some(Entry { monitor, interval });
+        let number = if let Some(number) = known {
+            self.wheel.remove(number);
+            self.entries[number as usize] = entry;
+            number
+        } else if let Some(number) = self.free.pop() {
+            self.entries[number as usize] = entry;
+            number
+        } else {
+            self.entries.push(entry);
+            u32::try_from(self.entries.len() - 1).expect("fewer monitors than 2^32")
+        };
+        self.wheel.insert(number, next);
+        self.numbers.insert(key, number);
+        Some(number)
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) {
+        if let Some(number) = self.numbers.remove(key) {
+            self.wheel.remove(number);
+            self.entries[number as usize] = None;
+            self.free.push(number);
+        }
+    }
+
+    /// Removes what is neither kept nor `spared`.
+    pub(crate) fn retain(&mut self, kept: &Kept, spared: impl Fn(&Monitor) -> bool) {
+        let gone = |(number, entry): &(u32, &Option<Entry>)| {
+            let entry = entry.as_ref()?;
+            let monitor = &entry.monitor;
+            let gone = !kept.has(*number) && !spared(monitor);
+            gone.then(|| (monitor.workspace.clone(), monitor.id.clone()))
+        };
+        let gone: Vec<_> = (0_u32..)
+            .zip(&self.entries)
+            .filter_map(|entry| gone(&entry))
+            .collect();
+        for key in &gone {
+            self.remove(key);
+        }
+    }
+
+    pub(crate) fn reserve(&mut self, monitors: usize) {
+        let additional = monitors.saturating_sub(self.numbers.len());
+        self.numbers.reserve(additional);
+        self.entries.reserve_exact(additional);
+        self.wheel.reserve(additional);
+    }
+}
+
+/// Numbers of entries that a complete configuration has.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(Vec<bool>);
+
+impl Kept {
+    pub(crate) fn add(&mut self, number: Option<u32>) {
+        if let Some(number) = number {
+            let number = number as usize;
+            self.0.resize(self.0.len().max(number + 1), false);
+            self.0[number] = true;
+        }
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize).copied().unwrap_or(false)
+    }
+}
+
+/// Ids of monitors that exist but could not be read: what was known of them stands.
+pub(crate) fn unreadable_ids(changes: &Changes) -> HashSet<String> {
+    let ids = changes.unreadable.iter().filter_map(|error| match error {
+        StoreError::Corrupt { id, .. } => Some(id.rsplit('/').next().unwrap_or(id).to_owned()),
+        _ => None,
+    });
+    ids.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: i64 = 1_763_640_000_000_000;
-
-    fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_micros(START) + Duration::from_secs(seconds)
-    }
-
-    fn monitor(id: &str, seconds: u64) -> Arc<Monitor> {
-        let mut monitor = Monitor::sample();
-        monitor.id = MonitorId::new(id).unwrap();
-        monitor.interval = Duration::from_secs(seconds);
-        Arc::new(monitor)
-    }
-
-    /// All steps up to `now` in one.
-    fn catch_up(schedule: &mut Schedule, now: Timestamp) -> Plan {
-        let mut whole = schedule.advance(now);
-        while whole.is_behind(now) {
-            let step = schedule.advance(now);
-            assert!(step.watermark.since(whole.watermark) <= LONGEST_STEP && step.gap.is_none());
-            whole.due.extend(step.due);
-            whole.missed.extend(step.missed);
-            whole.watermark = step.watermark;
-        }
-        whole
-    }
-
-    fn slots(due: &[Due]) -> Vec<(MonitorId, Timestamp)> {
-        let mut slots: Vec<_> = due
-            .iter()
-            .map(|due| (due.monitor.id.clone(), due.slot))
-            .collect();
-        slots.sort();
-        slots
-    }
-
-    #[test]
-    fn every_slot_is_planned_once_however_often_it_ticks() {
-        let monitors = [monitor("a", 5), monitor("b", 7)];
-        let mut often = Schedule::new(&monitors, at(0));
-        let mut due = Vec::new();
-        for second in 0..60 {
-            let plan = often.advance(at(second));
-            assert!(plan.missed.is_empty() && plan.gap.is_none());
-            due.extend(plan.due);
-            assert_eq!(often.advance(at(second)).due, []);
-        }
-        let expected = monitors.iter().flat_map(|monitor| {
-            let cadence = Cadence::new(&monitor.workspace, &monitor.id, monitor.interval);
-            let slots: Vec<_> = cadence
-                .between(at(0), at(59) + Duration::from_micros(1))
-                .collect();
-            slots.into_iter().map(|slot| Due {
-                monitor: Arc::clone(monitor),
-                slot,
-            })
-        });
-        assert_eq!(slots(&due), slots(&expected.collect::<Vec<_>>()));
-    }
-
-    #[test]
-    fn after_a_pause_the_last_slot_runs_and_the_others_are_missed() {
-        let mut schedule = Schedule::new(&[monitor("a", 5)], at(0));
-        let plan = catch_up(&mut schedule, at(52));
-        assert_eq!(plan.due.len(), 1);
-        assert!(plan.due[0].slot + Duration::from_secs(5) > at(52));
-        assert!(
-            (9..=10).contains(&plan.missed.len()),
-            "{}",
-            plan.missed.len()
-        );
-        assert_eq!(plan.gap, None);
-    }
-
-    #[test]
-    fn a_long_outage_is_one_gap_and_one_hour_of_missed_rows() {
-        let mut schedule = Schedule::new(&[monitor("a", 60)], at(0));
-        let plan = catch_up(&mut schedule, at(7 * 86_400));
-        let to = at(7 * 86_400 - 3600);
-        assert_eq!(plan.gap, Some(DispatchGap { from: at(0), to }));
-        assert!(
-            (59..=60).contains(&plan.missed.len()),
-            "{}",
-            plan.missed.len()
-        );
-        assert!(plan.missed.iter().all(|missed| missed.slot >= to));
-    }
-
-    #[test]
-    fn a_clock_that_goes_back_a_little_repeats_nothing() {
-        let mut schedule = Schedule::new(&[monitor("a", 5)], at(0));
-        schedule.advance(at(20));
-        let plan = schedule.advance(at(10));
-        assert!(plan.is_empty());
-        assert_eq!(plan.watermark, at(20) + Duration::from_micros(1));
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_goes_on_from_there() {
-        let mut schedule = Schedule::new(&[monitor("a", 5)], at(7 * 86_400));
-        let plan = schedule.advance(at(100));
-        assert_eq!(plan.watermark, at(100) + Duration::from_micros(1));
-        assert_eq!(catch_up(&mut schedule, at(104)).due.len(), 1);
-    }
-
-    #[test]
-    fn a_paused_monitor_is_not_due() {
-        let mut paused = Monitor::sample();
-        paused.paused = true;
-        let mut schedule = Schedule::new(&[Arc::new(paused)], at(0));
-        assert_eq!(schedule.next_slot(), None);
-        assert!(schedule.advance(at(60)).due.is_empty());
-    }
-
-    proptest! {
-        #[test]
-        fn replacing_the_monitors_neither_repeats_nor_skips_a_slot(
-            ticks in prop::collection::vec(0_u64..4_900, 1..40), replace_at in 0_usize..40
-        ) {
-            let monitors = [monitor("a", 5), monitor("b", 11)];
-            let mut schedule = Schedule::new(&monitors, at(0));
-            let (mut now, mut planned) = (at(0), Vec::new());
-            for (n, step) in ticks.iter().enumerate() {
-                now = now + Duration::from_millis(*step);
-                if n == replace_at {
-                    schedule.replace(&monitors);
-                }
-                let plan = schedule.advance(now);
-                planned.extend(plan.due);
-                planned.extend(plan.missed);
-            }
-            let mut all = Vec::new();
-            for monitor in &monitors {
-                let cadence = Cadence::new(&monitor.workspace, &monitor.id, monitor.interval);
-                for slot in cadence.between(at(0), now + Duration::from_micros(1)) {
-                    all.push(Due { monitor: Arc::clone(monitor), slot });
-                }
-            }
-            prop_assert_eq!(slots(&planned), slots(&all));
-        }
-    }
-}
+mod tests;
