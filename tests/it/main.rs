@@ -22,6 +22,7 @@ mod probe_redirects;
 mod probe_requests;
 mod probe_retries;
 mod probe_tcp;
+mod services;
 mod stubs;
 mod tidy;
 mod up_surface;

@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod checks;
 pub mod promtool;
+pub mod services;
 pub mod sonde;
 pub mod stub;
 mod wait;
