@@ -147,7 +147,8 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 /// Configurations are written by people; what is larger is something else.
 const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 
-fn read(path: &Path) -> Result<String, Error> {
+/// A text file that the user named.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
     let text = read_file(path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
     });
@@ -155,6 +156,6 @@ fn read(path: &Path) -> Result<String, Error> {
     text.map_err(Error::Usage)
 }
 
-fn listed(problems: &Problems) -> Error {
+pub(crate) fn listed(problems: &Problems) -> Error {
     Error::Configuration(problems.iter().map(ToString::to_string).collect())
 }

@@ -13,6 +13,7 @@ mod listen;
 mod output;
 mod progress;
 mod roles;
+mod services;
 mod telemetry;
 
 use std::process::ExitCode;

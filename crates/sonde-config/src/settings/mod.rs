@@ -71,7 +71,7 @@ pub struct AmqpSettings {
 
 #[derive(Debug, Clone)]
 pub struct ClickHouseSettings {
-    /// Without user and password.
+    /// Without user, password and database.
     pub url: Option<ServiceUrl>,
     pub user: Option<String>,
     pub password: Option<Secret>,
@@ -156,26 +156,16 @@ pub enum Role {
     Dispatcher,
     Checker,
     Ingester,
-    Api,
-    Web,
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [
-        Self::Dispatcher,
-        Self::Checker,
-        Self::Ingester,
-        Self::Api,
-        Self::Web,
-    ];
+    pub const ALL: [Self; 3] = [Self::Dispatcher, Self::Checker, Self::Ingester];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dispatcher => "dispatcher",
             Self::Checker => "checker",
             Self::Ingester => "ingester",
-            Self::Api => "api",
-            Self::Web => "web",
         }
     }
 }
@@ -247,11 +237,14 @@ fn amqp(section: &Section<'_>) -> AmqpSettings {
 }
 
 fn clickhouse(section: &Section<'_>) -> ClickHouseSettings {
-    let url = section.secret("url", |text| ServiceUrl::parse(text, &["http", "https"]));
-    let (url, user, password) = url.map_or((None, None, None), |url| {
+    let address = section.secret("url", |text| {
+        let url = ServiceUrl::parse(text, &["http", "https"])?;
         let (url, user, password) = url.split_login();
-        (Some(url), user, password)
+        let (url, database) = url.split_query("database");
+        let database = database.map(|name| identifier(&name)).transpose()?;
+        Ok((Some(url), user, password, database))
     });
+    let (url, user, password, in_url) = address.unwrap_or_default();
     let retention = section.parse("retention", days).unwrap_or(RETENTION);
     let rollups = section.parse("rollup_retention", |text| {
         let rollups = days(text)?;
@@ -269,6 +262,7 @@ fn clickhouse(section: &Section<'_>) -> ClickHouseSettings {
             .or(password),
         database: section
             .parse("database", identifier)
+            .or(in_url)
             .unwrap_or_else(|| DATABASE.to_owned()),
         cluster: section.parse("cluster", plain),
         retention,
@@ -369,7 +363,7 @@ fn between(text: &str, least: Duration, most: Duration) -> Result<Duration, Stri
         return Ok(duration);
     }
     let [least, most] = [least, most].map(|bound| match bound.as_secs() / DAY.as_secs() {
-        days @ 2.. => format!("{days}d"),
+        days @ 1.. => format!("{days}d"),
         _ => format_duration(bound),
     });
     Err(format!(

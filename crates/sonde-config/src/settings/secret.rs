@@ -63,6 +63,21 @@ impl ServiceUrl {
         let password = self.0.password().map(decoded).map(Secret::new);
         (Self(sonde_core::without_userinfo(self.0)), user, password)
     }
+
+    /// The URL without this parameter of its query, and its value.
+    #[must_use]
+    pub fn split_query(mut self, name: &str) -> (Self, Option<String>) {
+        let pairs = self.0.query_pairs().into_owned();
+        let (of_name, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| key == name);
+        if !of_name.is_empty() {
+            self.0.set_query(None);
+            if !others.is_empty() {
+                self.0.query_pairs_mut().extend_pairs(others);
+            }
+        }
+        let value = of_name.into_iter().next_back().map(|(_, value)| value);
+        (self, value)
+    }
 }
 
 impl fmt::Display for ServiceUrl {

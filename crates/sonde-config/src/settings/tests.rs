@@ -129,7 +129,7 @@ grace = 30
 "#;
     let overrides = [
         over("amqp.url", "SONDE_AMQP_URL", "hunter2"),
-        over("run.roles", "--role", "chekcer,api"),
+        over("run.roles", "--role", "chekcer,ingester"),
         over("run.listen", "SONDE_LISTEN", "localhost"),
     ];
     let error = load_with(text, &overrides).unwrap_err();
@@ -141,7 +141,7 @@ grace = 30
 
 #[test]
 fn flags_beat_the_environment_which_beats_the_file() {
-    let file = "[libsql]\nurl = \"http://file\"\ntoken = \"file\"\n[run]\nroles = [\"web\"]";
+    let file = "[libsql]\nurl = \"http://file\"\ntoken = \"file\"\n[run]\nroles = [\"dispatcher\"]";
     let environment = over("libsql.token", "SONDE_LIBSQL_TOKEN", "environment");
     let flag = over("libsql.token", "--libsql-token", "flag");
     let token = |overrides: &[Override]| {
@@ -154,11 +154,11 @@ fn flags_beat_the_environment_which_beats_the_file() {
         Some("environment")
     );
     assert_eq!(token(&[environment, flag]).as_deref(), Some("flag"));
-    let roles = over("run.roles", "SONDE_ROLES", "api, checker,");
+    let roles = over("run.roles", "SONDE_ROLES", "ingester, checker,");
     let settings = load_with(file, &[roles]).unwrap();
     assert_eq!(
         Vec::from_iter(settings.run.roles),
-        [Role::Checker, Role::Api]
+        [Role::Checker, Role::Ingester]
     );
 }
 
@@ -195,7 +195,7 @@ fn settings_are_shown_without_their_secrets() {
 [amqp]
 url = "amqp://sonde:hunter2@broker/%2f?password=hunter2&heartbeat=5"
 [clickhouse]
-url = "http://reader:hunt%20er2@clickhouse:8123"
+url = "http://reader:hunt%20er2@clickhouse:8123/?database=tests&a=b"
 [libsql]
 url = "libsql://primary?authToken=hunter2"
 token = "hunter2"
@@ -216,8 +216,9 @@ key = "hunter2"
     let clickhouse = settings.clickhouse;
     assert_eq!(
         clickhouse.url.unwrap().to_string(),
-        "http://clickhouse:8123/"
+        "http://clickhouse:8123/?a=b"
     );
+    assert_eq!(clickhouse.database, "tests");
     assert_eq!(clickhouse.user.as_deref(), Some("reader"));
     assert_eq!(exposed(clickhouse.password.as_ref()), Some("hunt er2"));
 }
