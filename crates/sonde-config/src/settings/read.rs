@@ -234,8 +234,9 @@ impl<'a> Section<'a> {
     ) -> Option<Vec<T>> {
         let found = self.find(key)?;
         match &found.raw {
-            Raw::Text(text) => {
-                let parts = text
+            Raw::Text(_) => {
+                let parts = self
+                    .text(&found)?
                     .split(',')
                     .map(str::trim)
                     .filter(|part| !part.is_empty());
