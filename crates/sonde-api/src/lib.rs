@@ -1,13 +1,19 @@
 //! REST over what `sonde-service` knows: the only crate that turns it into status codes and JSON.
 
+mod bearer;
 mod check;
+mod cron;
 mod monitors;
 mod problem;
 mod results;
+mod task;
 
 use axum::Router;
 use axum::routing::{any, get};
 use sonde_service::Service;
+
+pub use cron::{Cron, cron_router};
+pub use task::{TaskRefused, Tasks, task_router};
 
 /// `/v1/…`.
 pub fn router(service: Service) -> Router {

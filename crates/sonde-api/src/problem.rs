@@ -21,6 +21,11 @@ pub(crate) enum ApiError {
     },
     #[error("{0}")]
     BadRequest(String),
+    #[error("this needs an `Authorization: Bearer` header with the right token")]
+    Unauthorized,
+    /// For now: trying again later helps.
+    #[error("{0}")]
+    Unavailable(String),
     #[error("this path does not take that method")]
     MethodNotAllowed,
     #[error("the server could not do this")]
@@ -60,6 +65,8 @@ impl IntoResponse for ApiError {
                 (StatusCode::BAD_REQUEST, "invalid_parameter", Some(*field))
             }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request", None),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", None),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", None),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::Internal(source) => {
                 tracing::error!(error = sonde_core::chain(source), "request failed");
