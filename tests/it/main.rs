@@ -8,6 +8,7 @@
 
 mod cli;
 mod infra;
+mod links;
 mod probe_bodies;
 mod probe_certificates;
 mod probe_dns;

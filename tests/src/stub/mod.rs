@@ -5,6 +5,7 @@
 pub mod dns;
 pub mod encoding;
 pub mod http;
+pub mod link;
 pub mod proxy;
 pub mod tcp;
 pub mod tls;
