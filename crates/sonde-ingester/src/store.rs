@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::CheckResult;
-use sonde_queue::{Consumer, Delivery, QueueName, ResultsMessage};
+use sonde_queue::{Consumer, Delivery, QueueName, ResultsMessage, Unreadable};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Ingester, IngesterError, IngesterMetrics, PREFETCH, next};
@@ -96,7 +96,7 @@ impl Ingester {
 pub(crate) fn read(metrics: &IngesterMetrics, delivery: &Delivery) -> Vec<CheckResult> {
     match ResultsMessage::decode(&delivery.payload) {
         Ok(message) => {
-            for error in &message.unreadable {
+            for Unreadable { error, .. } in &message.unreadable {
                 metrics.unreadable.inc();
                 tracing::error!(error, "a result is unreadable and is set aside");
             }

@@ -93,3 +93,57 @@ pub fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, MessageError> {
     require_version(payload, VERSION)?;
     Ok(serde_json::from_slice(payload)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    const SLOT: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
+
+    fn status() -> CheckerStatus {
+        CheckerStatus {
+            id: "fra-1".to_owned(),
+            version: "0.1.0".to_owned(),
+            region: Region::local(),
+            started_at: SLOT,
+            in_flight: 3,
+            permits: 1000,
+            executed: 42,
+            queue_wait_us: 1_500,
+            clock_offset_us: Some(-120_000_000),
+            unwell: Some("the clock is 120 s ahead".to_owned()),
+            draining: false,
+        }
+    }
+
+    /// `fixture` still reads as `expected`, which still reads back from what is written today.
+    #[track_caller]
+    fn check<T: DeserializeOwned + Serialize + PartialEq + Debug>(fixture: &str, expected: &T) {
+        assert_eq!(&decode::<T>(fixture.as_bytes()).unwrap(), expected);
+        assert_eq!(&decode::<T>(&encode(expected)).unwrap(), expected);
+        let newer = fixture.replacen("\"v\": 1", "\"v\": 2", 1);
+        let unknown = decode::<T>(newer.as_bytes());
+        assert!(matches!(unknown, Err(MessageError::Version(2))));
+    }
+
+    #[test]
+    fn messages_of_every_release_are_still_read() {
+        let question = ClockQuestion::new("fra-1".to_owned(), SLOT);
+        let answer = ClockAnswer::new(
+            &question,
+            Timestamp::from_micros(SLOT.as_micros() + 2_000),
+            Timestamp::from_micros(SLOT.as_micros() + 2_100),
+        );
+        check(
+            include_str!("../fixtures/heartbeat-v1.json"),
+            &Heartbeat::new(status()),
+        );
+        check(
+            include_str!("../fixtures/clock-question-v1.json"),
+            &question,
+        );
+        check(include_str!("../fixtures/clock-answer-v1.json"), &answer);
+    }
+}

@@ -20,8 +20,8 @@ pub use batch::{RESULTS_PER_MESSAGE, results_messages};
 pub use bus::{Announcement, Bus, Listener, Topic};
 pub use election::{Election, Leader};
 pub use ledger_message::{LedgerMessage, WatermarkMessage};
-pub use message::{MessageError, ResultsMessage, TaskMessage};
-pub use seal::TaskKeys;
+pub use message::{MessageError, ResultsMessage, TaskMessage, Unreadable};
+pub use seal::{InvalidTaskKey, TaskKeys};
 pub use topology::{DeadLetters, QueueDeclaration, QueueName, Route, Topology};
 
 /// A queue failed, by what the caller can do about it.

@@ -1,8 +1,11 @@
 //! The JSON of messages. Unknown fields are ignored; unknown versions are errors.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sonde_core::{Check, CheckResult};
+use sonde_core::{Assertion, Check, CheckResult, Monitor, Spec};
 
 use crate::TaskKeys;
 
@@ -15,9 +18,15 @@ pub enum MessageError {
     Version(u64),
     #[error("not a message of this kind")]
     Malformed(#[from] serde_json::Error),
+    /// No key of this process fits, or someone changed it.
+    #[error("the task's secrets cannot be opened with this process's keys")]
+    Sealed,
 }
 
-/// A task, `{v, check}`: one check to be executed.
+/// A task: one check to be executed. `{v: 1, check}` where nothing is sealed, else `{v: 2, check, sealed}`: the check
+/// with a redacted spec and no assertions, and what is missing there as nonce and ciphertext in base64.
+///
+/// Another version because a checker that does not know of seals would execute the redacted spec.
 #[derive(Debug)]
 pub struct TaskMessage;
 
@@ -27,27 +36,113 @@ struct Task<C> {
     check: C,
 }
 
+#[derive(Serialize, Deserialize)]
+struct SealedTask<C> {
+    v: u8,
+    check: C,
+    sealed: String,
+}
+
+/// What is sealed, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Secrets<'a> {
+    spec: Cow<'a, Spec>,
+    expect: Cow<'a, [Assertion]>,
+    degraded: Cow<'a, [Assertion]>,
+}
+
 impl TaskMessage {
     pub const VERSION: u8 = 1;
+    pub const SEALED_VERSION: u8 = 2;
 
-    pub fn encode(check: &Check, _keys: &TaskKeys) -> Vec<u8> {
-        let task = Task {
-            v: Self::VERSION,
-            check,
+    pub fn encode(check: &Check, keys: &TaskKeys) -> Vec<u8> {
+        let encoded = match seal(check, keys) {
+            Some(sealed) => serde_json::to_vec(&SealedTask {
+                v: Self::SEALED_VERSION,
+                check: outline(check),
+                sealed,
+            }),
+            None => serde_json::to_vec(&Task {
+                v: Self::VERSION,
+                check,
+            }),
         };
-        serde_json::to_vec(&task).expect("a check has only string keys")
+        encoded.expect("a check has only string keys")
     }
 
-    /// What a checker needs.
-    pub fn decode(payload: &[u8], _keys: &TaskKeys) -> Result<Check, MessageError> {
-        Self::outline(payload)
+    /// What a checker needs. Tasks that nobody sealed are read whatever the keys, so that sealing can begin.
+    pub fn decode(payload: &[u8], keys: &TaskKeys) -> Result<Check, MessageError> {
+        if version(payload)? != u64::from(Self::SEALED_VERSION) {
+            return Self::outline(payload);
+        }
+        let task: SealedTask<Check> = serde_json::from_slice(payload)?;
+        let mut check = task.check;
+        let context = check.key().check_id();
+        let opened = keys.open(&task.sealed, context.as_bytes());
+        let opened = opened.ok_or(MessageError::Sealed)?;
+        let secrets: Secrets<'_> = serde_json::from_slice(&opened)?;
+        let monitor = Arc::make_mut(&mut check.monitor);
+        monitor.spec = secrets.spec.into_owned();
+        monitor.expect = secrets.expect.into_owned();
+        monitor.degraded = secrets.degraded.into_owned();
+        Ok(check)
     }
 
     /// Without what is sealed: enough for the row of a check that nobody executed, and for nothing else.
     pub fn outline(payload: &[u8]) -> Result<Check, MessageError> {
-        require_version(payload, Self::VERSION)?;
+        let found = version(payload)?;
+        if ![Self::VERSION, Self::SEALED_VERSION]
+            .map(u64::from)
+            .contains(&found)
+        {
+            return Err(MessageError::Version(found));
+        }
         let task: Task<Check> = serde_json::from_slice(payload)?;
         Ok(task.check)
+    }
+}
+
+/// Bound to the check's id, so that it opens in no other task.
+fn seal(check: &Check, keys: &TaskKeys) -> Option<String> {
+    if keys.is_empty() {
+        return None;
+    }
+    let Monitor {
+        spec,
+        expect,
+        degraded,
+        ..
+    } = &*check.monitor;
+    let secrets = Secrets {
+        spec: Cow::Borrowed(spec),
+        expect: expect.into(),
+        degraded: degraded.into(),
+    };
+    let secrets = serde_json::to_vec(&secrets).expect("a spec has only string keys");
+    keys.seal(&secrets, check.key().check_id().as_bytes())
+}
+
+fn outline(check: &Check) -> Check {
+    let monitor = &*check.monitor;
+    let monitor = Monitor {
+        workspace: monitor.workspace.clone(),
+        id: monitor.id.clone(),
+        name: monitor.name.clone(),
+        spec: monitor.spec.redacted(),
+        interval: monitor.interval,
+        timeout: monitor.timeout,
+        retry: monitor.retry,
+        regions: monitor.regions.clone(),
+        expect: Vec::new(),
+        degraded: Vec::new(),
+        alert: monitor.alert.clone(),
+        depends_on: monitor.depends_on.clone(),
+        tags: monitor.tags.clone(),
+        paused: monitor.paused,
+    };
+    Check {
+        monitor: Arc::new(monitor),
+        ..check.clone()
     }
 }
 
@@ -55,8 +150,17 @@ impl TaskMessage {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResultsMessage {
     pub results: Vec<CheckResult>,
-    /// Elements that could not be read, each with its error: set aside, never a reason to lose the others.
-    pub unreadable: Vec<String>,
+    /// Elements that could not be read: set aside, never a reason to lose the others.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// One element of a batch that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// With its place in the batch.
+    pub error: String,
+    /// Its JSON, as it came.
+    pub element: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,9 +187,10 @@ impl ResultsMessage {
         for (index, element) in batch.results.into_iter().enumerate() {
             match decode_result(element) {
                 Ok(result) => message.results.push(result),
-                Err(error) => message
-                    .unreadable
-                    .push(format!("results[{index}]: {error}")),
+                Err(error) => message.unreadable.push(Unreadable {
+                    error: format!("results[{index}]: {error}"),
+                    element: element.get().to_owned(),
+                }),
             }
         }
         Ok(message)
@@ -97,21 +202,24 @@ fn decode_result(element: &RawValue) -> Result<CheckResult, String> {
         .and_then(|()| Ok(serde_json::from_str(element.get())?))
         .map_err(|error| match error {
             MessageError::Malformed(source) => source.to_string(),
-            version @ MessageError::Version(_) => version.to_string(),
+            other => other.to_string(),
         })
 }
 
 /// Looked at alone and first: a newer version may have any other shape.
-pub(crate) fn require_version(payload: &[u8], known: u8) -> Result<(), MessageError> {
+fn version(payload: &[u8]) -> Result<u64, MessageError> {
     #[derive(Deserialize)]
     struct Version {
         v: u64,
     }
     let Version { v } = serde_json::from_slice(payload)?;
-    if v == u64::from(known) {
-        Ok(())
-    } else {
-        Err(MessageError::Version(v))
+    Ok(v)
+}
+
+pub(crate) fn require_version(payload: &[u8], known: u8) -> Result<(), MessageError> {
+    match version(payload)? {
+        v if v == u64::from(known) => Ok(()),
+        v => Err(MessageError::Version(v)),
     }
 }
 
@@ -120,15 +228,36 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::json;
-    use sonde_core::{Outcome, Timestamp};
+    use sonde_core::{HttpSpec, Outcome, Timestamp};
 
     use super::*;
 
     const TASK_V1: &str = include_str!("../fixtures/task-v1.json");
+    const TASK_V2: &str = include_str!("../fixtures/task-v2.json");
+    /// What the fixture is sealed with.
+    const FIXTURE_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
     const RESULTS_V1: &str = include_str!("../fixtures/results-v1.json");
 
     fn check() -> Check {
         Check::sample(Timestamp::from_micros(1_763_640_000_000_000))
+    }
+
+    /// A check whose every part that could hold a secret says so.
+    fn secret_check() -> Check {
+        let mut check = check();
+        let monitor = Arc::make_mut(&mut check.monitor);
+        let url = "https://ann:hunter2@shop.example/health?page=1&token=hunter2";
+        let mut spec = HttpSpec::get(url.parse().unwrap());
+        spec.headers = vec![("X-Api-Key".to_owned(), "hunter2".to_owned())];
+        spec.body = Some(b"hunter2".to_vec());
+        monitor.spec = Spec::Http(Box::new(spec));
+        monitor.expect = vec!["body contains hunter2".parse().unwrap()];
+        monitor.degraded = vec!["header x-hunter2 is empty".parse().unwrap()];
+        check
+    }
+
+    fn fixture_keys() -> TaskKeys {
+        TaskKeys::parse(FIXTURE_KEY).unwrap()
     }
 
     fn results() -> Vec<CheckResult> {
@@ -154,8 +283,41 @@ mod tests {
     #[test]
     fn messages_of_every_release_are_still_read() {
         assert_eq!(TaskMessage::outline(TASK_V1.as_bytes()).unwrap(), check());
+        let opened = TaskMessage::decode(TASK_V2.as_bytes(), &fixture_keys());
+        assert_eq!(opened.unwrap(), secret_check());
         let message = ResultsMessage::decode(RESULTS_V1.as_bytes()).unwrap();
         assert_eq!(message.results, results());
+    }
+
+    #[test]
+    fn a_sealed_task_shows_no_secret_and_opens_whole() {
+        let (check, keys) = (secret_check(), fixture_keys());
+        let payload = TaskMessage::encode(&check, &keys);
+        let text = String::from_utf8(payload.clone()).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert_eq!(TaskMessage::decode(&payload, &keys).unwrap(), check);
+
+        let outline = TaskMessage::outline(&payload).unwrap();
+        let missed = |check| CheckResult::missed(check, sonde_core::Reason::Expired);
+        assert_eq!(missed(&outline), missed(&check));
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_right_key_in_its_own_task_only() {
+        let keys = fixture_keys();
+        let payload = TaskMessage::encode(&secret_check(), &keys);
+        let others = TaskKeys::parse(&TaskKeys::generate()).unwrap();
+        for keys in [others, TaskKeys::none()] {
+            let opened = TaskMessage::decode(&payload, &keys);
+            assert!(matches!(opened, Err(MessageError::Sealed)));
+        }
+        let mut moved: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+        moved["check"]["monitor"]["id"] = json!("blog");
+        let opened = TaskMessage::decode(moved.to_string().as_bytes(), &keys);
+        assert!(matches!(opened, Err(MessageError::Sealed)));
+        moved.as_object_mut().unwrap().remove("sealed");
+        let opened = TaskMessage::decode(moved.to_string().as_bytes(), &keys);
+        assert!(matches!(opened, Err(MessageError::Malformed(_))));
     }
 
     #[test]
@@ -189,10 +351,12 @@ mod tests {
         let message = ResultsMessage::decode(batch.to_string().as_bytes()).unwrap();
         assert_eq!(message.results, results());
         assert_eq!(message.unreadable.len(), 2);
-        assert!(message.unreadable[0].starts_with("results[0]: invalid type"));
-        assert_eq!(
-            message.unreadable[1],
-            "results[2]: message version 2 is not known"
-        );
+        let [first, second] = &message.unreadable[..] else {
+            panic!("two")
+        };
+        assert!(first.error.starts_with("results[0]: invalid type"));
+        assert_eq!(first.element, r#""garbage""#);
+        assert_eq!(second.error, "results[2]: message version 2 is not known");
+        assert_eq!(second.element, r#"{"v":2}"#);
     }
 }
