@@ -31,7 +31,7 @@ pub use frequency::{FrequencyClass, QueueSettings, RetryPolicy};
 pub use ids::{Frequency, InvalidId, MonitorId, Region, RunId, WorkspaceId, slugify};
 pub use incident::{IncidentCause, IncidentStatus};
 pub use ledger::{Balance, DispatchGap, LedgerEntry};
-pub use merge::{merge, version};
+pub use merge::{RANK_BYTES, merge, rank, start_of_rank};
 pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
 pub use outcome::Outcome;
 pub use reason::Reason;

@@ -2,7 +2,18 @@
 
 use std::cmp::Ordering;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::CheckResult;
+
+/// Length of a [`rank`].
+pub const RANK_BYTES: usize = 25;
+
+/// Bytes of a checker id that count in a [`rank`].
+const ID_BYTES: usize = 14;
+
+/// The largest value of the seven bytes that say how early a check was started; enough for the year 4253.
+const EARLIEST: u64 = (1 << 56) - 1;
 
 /// Keeps one of two results of the same check.
 ///
@@ -17,28 +28,51 @@ pub fn merge(a: CheckResult, b: CheckResult) -> CheckResult {
     }
 }
 
-/// The version column of stores that keep the largest: zero for missed, else earlier starts are larger.
-pub fn version(result: &CheckResult) -> u64 {
-    match result.started_at {
-        Some(started_at) if result.outcome.is_executed() => {
-            u64::MAX - u64::try_from(started_at.as_micros()).unwrap_or(0)
+/// The rule as a number, big-endian: of two results of one check the larger one is kept. For stores that merge by a
+/// version column.
+///
+/// Seven bytes are zero for missed, else larger for earlier starts (see [`start_of_rank`]); fourteen prefer the smaller
+/// checker id; one byte each goes by outcome and reason. The last two are a hash of the whole, so that even two texts
+/// of one event have a fixed order.
+pub fn rank(result: &CheckResult) -> [u8; RANK_BYTES] {
+    let mut rank = [0xff; RANK_BYTES];
+    rank[..7].copy_from_slice(&earliness(result).to_be_bytes()[1..]);
+    if let Some(checker) = &result.checker {
+        for (place, byte) in rank[7..7 + ID_BYTES].iter_mut().zip(checker.id.bytes()) {
+            *place = !byte;
         }
-        _ => 0,
+    }
+    rank[21] = !(result.outcome as u8);
+    rank[22] = !result.reason.map_or(0, |reason| reason as u8 + 1);
+    let hash = xxh3_64(canonical(result).as_bytes()).to_be_bytes();
+    rank[23..].copy_from_slice(&hash[6..]);
+    rank
+}
+
+/// What [`rank`] says about the start of an executed check.
+pub fn start_of_rank(rank: &[u8; RANK_BYTES]) -> Option<crate::Timestamp> {
+    let mut bytes = [0; 8];
+    bytes[1..].copy_from_slice(&rank[..7]);
+    let earliness = u64::from_be_bytes(bytes);
+    let micros = i64::try_from(EARLIEST - earliness).unwrap_or(0);
+    (earliness > 1).then(|| crate::Timestamp::from_micros(micros))
+}
+
+/// Zero for missed, one for executed at an unknown time.
+fn earliness(result: &CheckResult) -> u64 {
+    match result.started_at {
+        _ if !result.outcome.is_executed() => 0,
+        None => 1,
+        Some(start) => {
+            EARLIEST - u64::try_from(start.as_micros()).map_or(0, |start| start.min(EARLIEST - 2))
+        }
     }
 }
 
 /// `Less` when `a` is to be kept. A total order: equal only when both say the same.
 fn prefer(a: &CheckResult, b: &CheckResult) -> Ordering {
-    let executed = |result: &CheckResult| std::cmp::Reverse(result.outcome.is_executed());
-    let checker = |result: &CheckResult| result.checker.as_ref().map(|checker| checker.id.clone());
-    executed(a)
-        .cmp(&executed(b))
-        .then_with(|| version(b).cmp(&version(a)))
-        .then_with(|| checker(a).cmp(&checker(b)))
-        .then_with(|| a.outcome.cmp(&b.outcome))
-        .then_with(|| a.reason.cmp(&b.reason))
-        // What is left is two texts of the same event; any fixed order will do.
-        .then_with(|| canonical(a).cmp(&canonical(b)))
+    let by_rank = rank(b).cmp(&rank(a));
+    by_rank.then_with(|| canonical(a).cmp(&canonical(b)))
 }
 
 fn canonical(result: &CheckResult) -> String {
@@ -88,7 +122,33 @@ mod tests {
             let kept = merge(a.clone(), b.clone());
             let executed = a.outcome.is_executed() || b.outcome.is_executed();
             prop_assert_eq!(kept.outcome.is_executed(), executed);
-            prop_assert_eq!(version(&kept), version(&a).max(version(&b)));
+            prop_assert_eq!(rank(&kept), rank(&a).max(rank(&b)));
+            let starts = [&a, &b].map(|result| result.started_at);
+            prop_assert_eq!(kept.started_at, starts.into_iter().flatten().min());
+            prop_assert_eq!(start_of_rank(&rank(&kept)), kept.started_at);
         }
+
+        #[test]
+        fn of_equal_starts_the_smaller_checker_id_wins(a in results(), b in results()) {
+            let id = |result: &CheckResult| result.checker.as_ref().map(|checker| checker.id.clone());
+            if a.outcome.is_executed() && b.outcome.is_executed() && a.started_at == b.started_at {
+                prop_assert_eq!(id(&merge(a.clone(), b.clone())), id(&a).min(id(&b)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_rank_never_changes_between_releases() {
+        let mut result = CheckResult::sample_executed(Outcome::Failed, std::time::Duration::ZERO);
+        result.checker = Some(CheckerInfo {
+            id: "fra-1".to_owned(),
+            version: "1".to_owned(),
+        });
+        let hex: String = rank(&result)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, "f9bbfa9049cfff998d9ed2cefffffffffffffffffffde7cdde");
+        assert_eq!(rank(&CheckResult::sample())[..7], [0; 7]);
     }
 }
