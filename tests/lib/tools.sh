@@ -35,7 +35,7 @@ promtool() {
     local download="$TOOLS/download"
     mkdir -p "$download" "$TOOLS/bin"
     (
-        cd "$download"
+        cd "$download" || exit
         apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; }
         dpkg-deb --extract prometheus_*.deb .
         mv usr/bin/promtool "$TOOLS/bin/"

