@@ -30,7 +30,7 @@ pub(crate) async fn measure<E>(
 }
 
 /// User and system time of this process.
-fn own_cpu() -> Duration {
+pub(crate) fn own_cpu() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for its own usage");
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))

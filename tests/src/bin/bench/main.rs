@@ -2,22 +2,31 @@
 //!
 //! Absolute figures drift with the machine; what is claimed anywhere is a ratio from here.
 
+mod backlog;
 mod bare;
 mod blackbox;
 mod checks;
 mod figures;
+mod fleet;
 mod machine;
+mod pipeline;
+mod processes;
+mod report;
+mod soak;
 mod target;
 mod timing;
 
 use anyhow::bail;
 
 const USAGE: &str = "\
-usage: tests/bench [checks|timing|machine]
+usage: tests/bench [checks|timing|machine|pipeline]
 
   checks   CPU and wall time of one HTTP and HTTPS check, against a bare loop and blackbox_exporter (default)
   timing   how true the phases are, against delays that the target itself measures
-  machine  1,000 monitors every 5 s on one `sonde up`: ledger, lateness, spread (--monitors N --minutes M)";
+  machine  1,000 monitors every 5 s on one `sonde up`: ledger, lateness, spread (--monitors N --minutes M)
+  pipeline the fleet on this machine: throughput against its bare limit and where the CPU goes, a checker's memory and
+           start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [throughput|memory|start|dispatcher…])
+  soak     a fleet with a checker killed every minute, then proof that no slot was lost; see tests/soak";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -30,6 +39,9 @@ async fn main() -> anyhow::Result<()> {
         [] | ["checks"] => checks::run().await,
         ["timing"] => timing::run().await,
         ["machine", options @ ..] => machine::run(options).await,
+        ["pipeline", options @ ..] => pipeline::run(options).await,
+        ["schedule", file] => pipeline::schedule::serve(file).await,
+        ["soak", options @ ..] => soak::run(options).await,
         _ => bail!("{USAGE}"),
     }
 }

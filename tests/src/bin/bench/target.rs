@@ -29,6 +29,9 @@ const BODY: &str =
 /// What is injected.
 pub(crate) const DELAY: Duration = Duration::from_millis(100);
 
+/// How long `/slow` takes.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// A running server; ends with it.
 pub(crate) struct Target {
     pub(crate) http: SocketAddr,
@@ -37,7 +40,7 @@ pub(crate) struct Target {
     pub(crate) slow_https: SocketAddr,
     /// PEM of the authority of `https`.
     pub(crate) ca: String,
-    _process: Child,
+    process: Child,
 }
 
 impl Target {
@@ -58,8 +61,13 @@ impl Target {
             https,
             slow_https,
             ca,
-            _process: process,
+            process,
         })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        // Only a child that was waited for has none.
+        self.process.id().unwrap_or_default()
     }
 }
 
@@ -121,14 +129,16 @@ async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, shook
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
-/// `/wait` answers late, `/drip` ends its body late; both say how long that really took.
+/// `/wait` answers late, `/drip` ends its body late; both say how long that really took. `/slow` only takes its time.
 async fn answer(request: Request<Incoming>, shook_us: u64) -> Result<Answer, Infallible> {
     let start = Instant::now();
     let body = match request.uri().path() {
         "/drip" => dripping(),
         path => {
-            if path == "/wait" {
-                tokio::time::sleep(DELAY).await;
+            match path {
+                "/wait" => tokio::time::sleep(DELAY).await,
+                "/slow" => tokio::time::sleep(SLOW).await,
+                _ => {}
             }
             Full::new(Bytes::from_static(BODY.as_bytes())).boxed()
         }

@@ -1,0 +1,226 @@
+//! The dispatcher's schedule with very many monitors: how long it takes to load, what it holds, what a tick costs.
+//!
+//! Runs in a process of its own, so that its memory is the schedule's.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
+use sonde_core::{Clock as _, Monitor, MonitorId, SystemClock, Timestamp, WorkspaceId};
+use sonde_dispatcher::Schedule;
+use sonde_store::ConfigStore as _;
+use sonde_store::libsql::LibsqlStore;
+use tokio::process::Command;
+
+use crate::checks::check;
+use crate::figures::{own_cpu, say};
+use crate::processes::{peak_memory, usage};
+use crate::report::{Report, mebibytes};
+
+/// Together with a million monitors, 5,000 checks a second.
+const INTERVAL: Duration = Duration::from_secs(200);
+/// As often as a dispatcher looks.
+const TICK: Duration = Duration::from_millis(10);
+/// Simulated per measurement.
+const TICKS: u32 = 2_000;
+
+/// What the process of the schedule found.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    monitors: usize,
+    load: Duration,
+    memory: u64,
+    peak: u64,
+    planned_per_second: f64,
+    ticks: Vec<Tick>,
+}
+
+/// The CPU of one tick.
+#[derive(Serialize, Deserialize)]
+struct Tick {
+    monitors: usize,
+    interval: Duration,
+    /// On average.
+    due: f64,
+    cpu: Duration,
+}
+
+/// Writes a store of `count` monitors and lets another process schedule them.
+pub(crate) async fn run(count: u32, report: &mut Report) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("config.db");
+    write(&file, count).await?;
+    let output = Command::new(std::env::current_exe()?)
+        .arg("schedule")
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    ensure!(output.status.success(), "the schedule's process failed");
+    let found: Found = serde_json::from_slice(&output.stdout)?;
+    show(&found, report);
+    Ok(())
+}
+
+fn show(found: &Found, report: &mut Report) {
+    let thousands = found.monitors / 1000;
+    let load = found.load.as_secs_f64();
+    report.goal(
+        &format!("dispatcher, {thousands},000 monitors: load from the configuration file"),
+        &format!("{load:.1} s"),
+        "≤ 10 s",
+        load <= 10.0,
+    );
+    let memory = mebibytes(found.memory);
+    report.goal(
+        &format!("dispatcher, {thousands},000 monitors: memory of store and schedule"),
+        &format!(
+            "{memory:.0} MiB RSS, {:.0} MiB at most",
+            mebibytes(found.peak)
+        ),
+        "≤ 1024 MiB",
+        memory <= 1024.0,
+    );
+    report.goal(
+        &format!("dispatcher, {thousands},000 monitors: tasks planned"),
+        &format!("{:.0}/s", found.planned_per_second),
+        "≥ 50,000/s",
+        found.planned_per_second >= 50_000.0,
+    );
+    say("| monitors | interval | due per tick of 10 ms | CPU per tick | per due task |");
+    say("|---|---|---|---|---|");
+    let mut per_task = Vec::new();
+    for tick in &found.ticks {
+        let cpu = tick.cpu.as_secs_f64() * 1e6;
+        per_task.push(cpu / tick.due);
+        say(format!(
+            "| {} | {} s | {:.1} | {cpu:.1} µs | {:.2} µs |",
+            tick.monitors,
+            tick.interval.as_secs(),
+            tick.due,
+            cpu / tick.due
+        ));
+    }
+    let (most, least) = (max(&per_task), -max(&negated(&per_task)));
+    report.goal(
+        "dispatcher: CPU of a tick per due task, ten times the monitors or a tenth of the rate",
+        &format!("{least:.2} to {most:.2} µs"),
+        "linear in due tasks (within 3 ×)",
+        most <= 3.0 * least,
+    );
+}
+
+fn max(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+fn negated(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|value| -value).collect()
+}
+
+async fn write(file: &Path, count: u32) -> anyhow::Result<()> {
+    let template = (*check("http://127.0.0.1:9/health", None)?.monitor).clone();
+    let monitors = (0..count).map(|n| {
+        let mut monitor = template.clone();
+        monitor.id = MonitorId::new(&format!("monitor-{n}"))?;
+        monitor.name = format!("Monitor {n}");
+        monitor.interval = INTERVAL;
+        anyhow::Ok(monitor)
+    });
+    let monitors = monitors.collect::<Result<Vec<_>, _>>()?;
+    let store = LibsqlStore::open(file).await?;
+    store
+        .replace_monitors(&WorkspaceId::local(), &monitors)
+        .await?;
+    Ok(())
+}
+
+/// The main of the schedule's own process: its findings are the one line that it prints.
+pub(crate) async fn serve(file: &str) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let store = LibsqlStore::open(Path::new(file)).await?;
+    let changes = store.changes(None).await?;
+    ensure!(changes.unreadable.is_empty(), "the store is unreadable");
+    let template = changes.changed.first().context("the store is empty")?;
+    let template = template.clone();
+    let now = SystemClock.now();
+    let mut schedule = Schedule::new(&[], now);
+    schedule.apply(changes);
+    let load = begin.elapsed();
+    let pid = std::process::id();
+    let (memory, peak) = (usage(pid).memory, peak_memory(pid));
+    let monitors = schedule.len();
+
+    // One after the other: each of them is as large as the first.
+    let first = tick(&mut schedule, INTERVAL, now);
+    let planned_per_second = planned(&mut schedule, now + TICK * TICKS);
+    drop(schedule);
+    let count = u32::try_from(monitors)?;
+    let others = [
+        (count / 10, INTERVAL / 10),
+        (count, INTERVAL * 10),
+        (count / 10, INTERVAL),
+    ];
+    let mut ticks = vec![first];
+    for (count, interval) in others {
+        let mut schedule = schedule_of(&template, count, interval, now)?;
+        ticks.push(tick(&mut schedule, interval, now));
+    }
+    let found = Found {
+        monitors,
+        load,
+        memory,
+        peak,
+        planned_per_second,
+        ticks,
+    };
+    say(serde_json::to_string(&found)?);
+    Ok(())
+}
+
+fn schedule_of(
+    template: &Monitor,
+    count: u32,
+    interval: Duration,
+    now: Timestamp,
+) -> anyhow::Result<Schedule> {
+    let monitors = (0..count).map(|n| {
+        let mut monitor = template.clone();
+        monitor.id = MonitorId::new(&format!("monitor-{n}"))?;
+        monitor.interval = interval;
+        anyhow::Ok(Arc::new(monitor))
+    });
+    let monitors = monitors.collect::<Result<Vec<_>, _>>()?;
+    Ok(Schedule::new(&monitors, now))
+}
+
+/// The mean of [`TICKS`] ticks from `now` on, in simulated time.
+fn tick(schedule: &mut Schedule, interval: Duration, now: Timestamp) -> Tick {
+    let (begin, mut due) = (own_cpu(), 0);
+    for n in 1..=TICKS {
+        due += schedule.advance(now + TICK * n).due.len();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    Tick {
+        monitors: schedule.len(),
+        interval,
+        due: due as f64 / f64::from(TICKS),
+        cpu: own_cpu().saturating_sub(begin) / TICKS,
+    }
+}
+
+/// Tasks per second of wall time, planned a second of simulated time at once: an interval of every monitor.
+fn planned(schedule: &mut Schedule, from: Timestamp) -> f64 {
+    let (begin, mut due) = (Instant::now(), 0);
+    for second in 1..=u32::try_from(INTERVAL.as_secs()).unwrap_or(u32::MAX) {
+        let plan = schedule.advance(from + Duration::from_secs(1) * second);
+        due += plan.due.len();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "shown without decimals")]
+    let due = due as f64;
+    due / begin.elapsed().as_secs_f64()
+}

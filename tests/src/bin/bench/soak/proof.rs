@@ -1,0 +1,108 @@
+//! The proof: `sonde ledger`, and beside it every slot counted in the store.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use sonde_core::Timestamp;
+
+use crate::figures::say;
+use crate::fleet::Fleet;
+
+pub(super) async fn prove(
+    fleet: &Fleet,
+    begin: Timestamp,
+    interval: Duration,
+) -> anyhow::Result<()> {
+    outcomes(fleet).await?;
+    let scheduled = ledger(fleet).await?;
+    let rows = slots(fleet, interval).await?;
+    ensure!(
+        scheduled == rows,
+        "the ledger says {scheduled} checks, the slots counted are {rows}"
+    );
+    ensure!(rows > 0, "nothing was checked since {begin}");
+    say(format!(
+        "every slot is accounted for: {rows} scheduled, {rows} merged rows, one per slot, none left out"
+    ));
+    Ok(())
+}
+
+/// Shows what came of the checks, and how often a check arrived twice.
+async fn outcomes(fleet: &Fleet) -> anyhow::Result<()> {
+    let outcomes = "SELECT toString(outcome) AS outcome, toString(reason) AS reason, count() AS checks \
+                    FROM sonde_checks GROUP BY outcome, reason ORDER BY checks DESC";
+    say("| outcome | reason | checks |");
+    say("|---|---|---|");
+    for row in fleet.rows(outcomes).await {
+        let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        say(format!(
+            "| {} | {} | {} |",
+            text("outcome"),
+            text("reason"),
+            row["checks"]
+        ));
+    }
+    let raw = "SELECT (SELECT count() FROM check_results) AS raw, (SELECT count() FROM sonde_checks) AS merged";
+    let rows = fleet.rows(raw).await;
+    let row = rows.first().context("the store says nothing")?;
+    say(format!(
+        "rows not merged away yet: {}, checks: {}",
+        row["raw"], row["merged"]
+    ));
+    Ok(())
+}
+
+/// The sum of what was scheduled, by a ledger that balances.
+async fn ledger(fleet: &Fleet) -> anyhow::Result<u64> {
+    let arguments = ["ledger", "--since", "1d", "--format", "json"];
+    let output = fleet.command(&arguments).run().await;
+    ensure!(
+        output.code == Some(0),
+        "the ledger does not balance:\n{}{}",
+        output.stdout,
+        output.stderr
+    );
+    let ledger: Value = serde_json::from_str(&output.stdout).context("the ledger is no JSON")?;
+    let minutes = ledger["minutes"].as_array().context("no minutes")?;
+    let gaps = ledger["gaps"].as_array().map_or(0, Vec::len);
+    ensure!(gaps == 0, "the ledger has {gaps} gaps in dispatch");
+    say(format!(
+        "the ledger balances over {} minutes and regions",
+        minutes.len()
+    ));
+    let scheduled = minutes.iter().map(|minute| minute["scheduled"].as_u64());
+    scheduled
+        .sum::<Option<u64>>()
+        .context("a minute does not say what was scheduled")
+}
+
+/// Without the ledger: each monitor's slots follow each other at its interval, with exactly one row each.
+async fn slots(fleet: &Fleet, interval: Duration) -> anyhow::Result<u64> {
+    let select = format!(
+        "SELECT count() AS series, sum(rows) AS rows, sum(slots) AS slots, \
+         countIf(rows != slots) AS twice, \
+         countIf(slots != intDiv(dateDiff('microsecond', first, last), {}) + 1) AS holes FROM \
+         (SELECT count() AS rows, uniqExact(slot) AS slots, min(slot) AS first, max(slot) AS last \
+         FROM sonde_checks GROUP BY workspace, monitor, region)",
+        interval.as_micros()
+    );
+    let rows = fleet.rows(&select).await;
+    let row = rows.first().context("the store says nothing")?;
+    let number = |name: &str| {
+        row[name]
+            .as_u64()
+            .with_context(|| format!("no {name}: {row}"))
+    };
+    say(format!(
+        "{} monitors and regions, {} rows, {} slots; with a slot twice: {}, with a slot left out: {}",
+        number("series")?,
+        number("rows")?,
+        number("slots")?,
+        number("twice")?,
+        number("holes")?
+    ));
+    ensure!(number("twice")? == 0, "some slots have several rows");
+    ensure!(number("holes")? == 0, "some slots have no row");
+    number("rows")
+}
