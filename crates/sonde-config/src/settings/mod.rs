@@ -71,11 +71,11 @@ pub struct AmqpSettings {
 
 #[derive(Debug, Clone)]
 pub struct ClickHouseSettings {
-    /// Without user, password and database.
+    /// May name user, password and database too; the keys for them go before it.
     pub url: Option<ServiceUrl>,
     pub user: Option<String>,
     pub password: Option<Secret>,
-    pub database: String,
+    pub database: Option<String>,
     /// Tables are replicated over this cluster.
     pub cluster: Option<String>,
     /// How long rows are kept.
@@ -88,7 +88,7 @@ pub struct ClickHouseSettings {
 pub struct LibsqlSettings {
     pub location: Option<LibsqlLocation>,
     pub token: Option<Secret>,
-    /// A PEM file with the authorities to trust instead of the system's.
+    /// A PEM file with authorities to trust beside the system's.
     pub ca: Option<PathBuf>,
     /// How often replicas look for changes without being told.
     pub sync_interval: Duration,
@@ -116,6 +116,8 @@ pub struct CheckerSettings {
     pub egress_allow: Vec<IpNet>,
     /// Ends the process when it had nothing to do for so long.
     pub exit_when_idle: Option<Duration>,
+    /// Who knows it may hand in tasks by HTTP.
+    pub task_token: Option<Secret>,
 }
 
 /// Which addresses checks may dial.
@@ -194,13 +196,12 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 /// Where every process serves metrics and health.
 const CHECKER_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9115);
 const DATA: &str = "sonde-data";
-const DATABASE: &str = "sonde";
 const DAY: Duration = Duration::from_hours(24);
 /// A quarter of single checks, two years of history.
 const RETENTION: Duration = Duration::from_hours(90 * 24);
 const ROLLUP_RETENTION: Duration = Duration::from_hours(730 * 24);
-/// More than anyone wants, and still a date that databases can count to.
-const MOST_DAYS: Duration = Duration::from_hours(10_000 * 24);
+/// Twenty years.
+const MOST_DAYS: Duration = Duration::from_hours(7_300 * 24);
 /// Nudges tell of changes at once; this is for those that get lost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(30);
@@ -237,14 +238,6 @@ fn amqp(section: &Section<'_>) -> AmqpSettings {
 }
 
 fn clickhouse(section: &Section<'_>) -> ClickHouseSettings {
-    let address = section.secret("url", |text| {
-        let url = ServiceUrl::parse(text, &["http", "https"])?;
-        let (url, user, password) = url.split_login();
-        let (url, database) = url.split_query("database");
-        let database = database.map(|name| identifier(&name)).transpose()?;
-        Ok((Some(url), user, password, database))
-    });
-    let (url, user, password, in_url) = address.unwrap_or_default();
     let retention = section.parse("retention", days).unwrap_or(RETENTION);
     let rollups = section.parse("rollup_retention", |text| {
         let rollups = days(text)?;
@@ -255,15 +248,10 @@ fn clickhouse(section: &Section<'_>) -> ClickHouseSettings {
         Ok(rollups)
     });
     ClickHouseSettings {
-        url,
-        user: section.parse("user", plain).or(user),
-        password: section
-            .secret("password", |text| Ok(Secret::new(text)))
-            .or(password),
-        database: section
-            .parse("database", identifier)
-            .or(in_url)
-            .unwrap_or_else(|| DATABASE.to_owned()),
+        url: section.secret("url", |text| ServiceUrl::parse(text, &["http", "https"])),
+        user: section.parse("user", plain),
+        password: section.secret("password", |text| Ok(Secret::new(text))),
+        database: section.parse("database", identifier),
         cluster: section.parse("cluster", plain),
         retention,
         rollup_retention: rollups.unwrap_or(ROLLUP_RETENTION.max(retention)),
@@ -305,6 +293,7 @@ fn checker(section: &Section<'_>) -> CheckerSettings {
         exit_when_idle: section.parse("exit_when_idle", |text| {
             between(text, Duration::from_secs(1), DAY)
         }),
+        task_token: section.secret("task_token", |text| Ok(Secret::new(text))),
     }
 }
 
@@ -384,14 +373,14 @@ fn socket(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Names that stand in SQL without quotes.
+/// Names of databases.
 fn identifier(text: &str) -> Result<String, String> {
-    let first = text.chars().next().is_some_and(|c| !c.is_ascii_digit());
-    if first && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    if text.chars().all(fits) {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "`{text}` is not a name: use letters, digits and `_`, not beginning with a digit"
+        "`{text}` is not a name: use letters, digits, `_` and `-`"
     ))
 }
 

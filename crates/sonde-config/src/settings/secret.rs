@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::render::{REDACTED, redact_query};
@@ -51,32 +50,6 @@ impl ServiceUrl {
     /// With all its secrets, for the client of the service.
     pub fn expose(&self) -> &Url {
         &self.0
-    }
-
-    /// The URL without user and password, and these.
-    #[must_use]
-    pub fn split_login(self) -> (Self, Option<String>, Option<Secret>) {
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = Some(self.0.username())
-            .filter(|user| !user.is_empty())
-            .map(decoded);
-        let password = self.0.password().map(decoded).map(Secret::new);
-        (Self(sonde_core::without_userinfo(self.0)), user, password)
-    }
-
-    /// The URL without this parameter of its query, and its value.
-    #[must_use]
-    pub fn split_query(mut self, name: &str) -> (Self, Option<String>) {
-        let pairs = self.0.query_pairs().into_owned();
-        let (of_name, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| key == name);
-        if !of_name.is_empty() {
-            self.0.set_query(None);
-            if !others.is_empty() {
-                self.0.query_pairs_mut().extend_pairs(others);
-            }
-        }
-        let value = of_name.into_iter().next_back().map(|(_, value)| value);
-        (self, value)
     }
 }
 
