@@ -212,6 +212,21 @@ impl Running {
         kill(self.pid, Signal::SIGHUP).expect("the server runs");
     }
 
+    /// SIGSTOP: it stands still, and its connections stay open.
+    pub fn freeze(&self) {
+        kill(self.pid, Signal::SIGSTOP).expect("the server runs");
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        kill(self.pid, Signal::SIGCONT).expect("the server runs");
+    }
+
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_none())
+    }
+
     /// SIGTERM, then waits for its end.
     pub async fn terminate(self) -> ExitStatus {
         self.end(Signal::SIGTERM).await
