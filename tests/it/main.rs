@@ -6,6 +6,7 @@
     reason = "clippy knows test functions, but not that their helpers may panic too"
 )]
 
+mod amqp;
 mod cli;
 mod infra;
 mod links;

@@ -51,6 +51,10 @@ pub struct QueueSettings {
     pub delivery_limit: u32,
     /// Sorted by period, shortest first; never empty.
     pub frequencies: Vec<FrequencyClass>,
+    /// Shares of the results, by a stable hash of the monitor.
+    pub partitions: u16,
+    /// Whether results also go to queues of the alerter.
+    pub alerting: bool,
 }
 
 impl QueueSettings {
@@ -91,6 +95,8 @@ mod tests {
             retry: RETRY,
             delivery_limit: 3,
             frequencies,
+            partitions: 1,
+            alerting: false,
         };
         let of = |seconds| {
             settings

@@ -97,6 +97,8 @@ impl Scene {
             retry: Monitor::sample().retry,
             delivery_limit: 0,
             frequencies: Vec::new(),
+            partitions: 1,
+            alerting: false,
         };
         let queue = Arc::new(MemoryQueue::new());
         queue

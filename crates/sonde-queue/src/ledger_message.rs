@@ -1,7 +1,7 @@
 //! What the dispatcher writes down: the ledger on its way to the store, and its watermark in the broker.
 
 use serde::{Deserialize, Serialize};
-use sonde_core::{DispatchGap, LedgerEntry, Timestamp};
+use sonde_core::{DispatchGap, Frequency, LedgerEntry, Timestamp};
 
 use crate::MessageError;
 use crate::message::require_version;
@@ -37,14 +37,24 @@ impl LedgerMessage {
     }
 }
 
-/// How far dispatch has come, `{v, watermark, open: […]}`.
+/// How far dispatch has come, `{v, watermark, open: […], ahead: […]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatermarkMessage {
     v: u8,
     /// Every slot before it is published and confirmed.
     pub watermark: Timestamp,
-    /// The counts, up to the watermark, of the minutes whose ledger entries are not final yet.
+    /// The counts, up to the watermark of their class, of the minutes whose ledger entries are not final yet.
     pub open: Vec<LedgerEntry>,
+    /// Classes that have come further, because others wait for their trigger from outside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<ClassWatermark>,
+}
+
+/// How far one class has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassWatermark {
+    pub frequency: Frequency,
+    pub watermark: Timestamp,
 }
 
 impl WatermarkMessage {
@@ -55,6 +65,7 @@ impl WatermarkMessage {
             v: Self::VERSION,
             watermark,
             open,
+            ahead: Vec::new(),
         }
     }
 
@@ -65,5 +76,79 @@ impl WatermarkMessage {
     pub fn decode(payload: &[u8]) -> Result<Self, MessageError> {
         require_version(payload, Self::VERSION)?;
         Ok(serde_json::from_slice(payload)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sonde_core::Region;
+
+    use super::*;
+
+    const LEDGER_V1: &str = include_str!("../fixtures/ledger-v1.json");
+    const WATERMARK_V1: &str = include_str!("../fixtures/watermark-v1.json");
+    const MINUTE: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
+
+    fn entry() -> LedgerEntry {
+        LedgerEntry {
+            frequency: Frequency::new("5s").unwrap(),
+            region: Region::new("fra").unwrap(),
+            minute: MINUTE,
+            scheduled: 24,
+            deadline: MINUTE + Duration::from_millis(64_250),
+        }
+    }
+
+    fn ledger() -> LedgerMessage {
+        let gap = DispatchGap {
+            from: MINUTE - Duration::from_hours(3),
+            to: MINUTE - Duration::from_hours(1),
+        };
+        LedgerMessage::new(vec![entry()], vec![gap])
+    }
+
+    fn watermark() -> WatermarkMessage {
+        let mut message =
+            WatermarkMessage::new(MINUTE + Duration::from_micros(30_000_001), vec![entry()]);
+        message.ahead.push(ClassWatermark {
+            frequency: Frequency::new("1m").unwrap(),
+            watermark: MINUTE + Duration::from_secs(45),
+        });
+        message
+    }
+
+    #[test]
+    fn messages_read_back() {
+        assert_eq!(LedgerMessage::decode(&ledger().encode()).unwrap(), ledger());
+        let read = WatermarkMessage::decode(&watermark().encode()).unwrap();
+        assert_eq!(read, watermark());
+    }
+
+    #[test]
+    fn messages_of_every_release_are_still_read() {
+        let read = LedgerMessage::decode(LEDGER_V1.as_bytes()).unwrap();
+        assert_eq!(read, ledger());
+        let read = WatermarkMessage::decode(WATERMARK_V1.as_bytes()).unwrap();
+        assert_eq!(read, watermark());
+    }
+
+    #[test]
+    fn what_is_optional_may_be_absent_and_what_is_new_is_ignored() {
+        let payload = br#"{"v": 1, "watermark": "2025-11-20T12:00:00Z", "open": [], "more": 1}"#;
+        let read = WatermarkMessage::decode(payload).unwrap();
+        assert_eq!(read, WatermarkMessage::new(MINUTE, Vec::new()));
+        let read = LedgerMessage::decode(br#"{"v": 1, "entries": []}"#).unwrap();
+        assert_eq!(read, LedgerMessage::new(Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn an_unknown_version_is_an_error() {
+        let payload = br#"{"v": 2}"#;
+        let ledger = LedgerMessage::decode(payload).unwrap_err();
+        let watermark = WatermarkMessage::decode(payload).unwrap_err();
+        assert!(matches!(ledger, MessageError::Version(2)));
+        assert!(matches!(watermark, MessageError::Version(2)));
     }
 }

@@ -1,11 +1,13 @@
 //! Queues between the roles: what travels, where it goes, and who may take it.
 //!
-//! Every hop is at-least-once. [`memory`] serves one process; every backend passes the same conformance suite.
+//! Every hop is at-least-once. [`memory`] serves one process, [`amqp`] a fleet; both pass the same conformance suites.
 
+pub mod amqp;
 mod batch;
 mod bus;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod cron_message;
 mod election;
 pub mod fleet;
 mod ledger_message;
@@ -18,11 +20,14 @@ use async_trait::async_trait;
 
 pub use batch::{RESULTS_PER_MESSAGE, results_messages};
 pub use bus::{Announcement, Bus, Listener, Topic};
+pub use cron_message::CronMessage;
 pub use election::{Election, Leader};
-pub use ledger_message::{LedgerMessage, WatermarkMessage};
+pub use ledger_message::{ClassWatermark, LedgerMessage, WatermarkMessage};
 pub use message::{MessageError, ResultsMessage, TaskMessage, Unreadable};
 pub use seal::{InvalidTaskKey, TaskKeys};
-pub use topology::{DeadLetters, QueueDeclaration, QueueName, Route, Topology};
+pub use topology::{
+    DeadLetters, NOTIFICATION_DELAYS, QueueDeclaration, QueueName, Route, Topology,
+};
 
 /// A queue failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,14 @@ pub enum QueueError {
     },
     #[error("queue {0} is not declared")]
     NotDeclared(QueueName),
+    /// Declared otherwise by somebody else: only a person can decide what becomes of it.
+    #[error("{what} is declared otherwise: {text}")]
+    Conflict {
+        /// `queue …` or `exchange …`.
+        what: String,
+        /// The broker's words.
+        text: String,
+    },
     #[error("{backend} queue unavailable")]
     Unavailable {
         backend: &'static str,

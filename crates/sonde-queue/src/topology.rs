@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use sonde_core::{Frequency, QueueSettings, Region};
+use sonde_core::{Frequency, QueueSettings, Region, format_duration};
 
 /// Where a published message goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ impl fmt::Display for QueueName {
             Self::Poison => f.write_str("results.poison"),
             Self::Notifications => f.write_str("notifications"),
             Self::NotificationsRetry { delay } => {
-                write!(f, "notifications.retry.{}s", delay.as_secs())
+                write!(f, "notifications.retry.{}", format_duration(*delay))
             }
             Self::Usage => f.write_str("usage"),
             Self::Watermark => f.write_str("dispatcher.watermark"),
@@ -125,44 +125,35 @@ pub struct Topology {
 /// An on-demand task that nobody took for so long is of no use to who asked.
 const NOW_TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
+/// A notification whose channel failed waits this long, each time longer, before it is tried again.
+pub const NOTIFICATION_DELAYS: [Duration; 3] = [
+    Duration::from_secs(10),
+    Duration::from_mins(1),
+    Duration::from_mins(10),
+];
+
+/// For a person to look at: the newest are enough to see what is wrong.
+const MOST_POISON: u32 = 100_000;
+
 impl Topology {
     /// Dead letters first, then results, then checks: a dead-letter target bound late holds messages for minutes.
     pub fn new(settings: &QueueSettings, regions: &[Region], partitions: u16) -> Self {
         let mut queues = vec![QueueDeclaration::unbounded(QueueName::Dead, None)];
         for partition in 0..partitions {
-            let route = Route::Results { partition };
-            queues.push(QueueDeclaration::unbounded(
-                QueueName::Store { partition },
-                Some(route),
-            ));
-        }
-        for region in regions {
-            for class in &settings.frequencies {
-                let (frequency, region) = (class.name.clone(), region.clone());
-                let name = QueueName::Checks {
-                    frequency: frequency.clone(),
-                    region: region.clone(),
-                };
-                let route = Route::Checks { frequency, region };
-                queues.push(QueueDeclaration::of_tasks(
-                    name,
-                    route,
-                    class.period,
-                    settings.delivery_limit,
-                ));
+            let route = Some(Route::Results { partition });
+            let store = QueueName::Store { partition };
+            queues.push(QueueDeclaration::unbounded(store, route.clone()));
+            if settings.alerting {
+                let alert = QueueName::Alert { partition };
+                queues.push(QueueDeclaration {
+                    single_active: true,
+                    ..QueueDeclaration::unbounded(alert, route)
+                });
             }
-            let name = QueueName::Now {
-                region: region.clone(),
-            };
-            let route = Route::Now {
-                region: region.clone(),
-            };
-            queues.push(QueueDeclaration::of_tasks(
-                name,
-                route,
-                NOW_TIME_TO_LIVE,
-                settings.delivery_limit,
-            ));
+        }
+        queues.extend(QueueDeclaration::of_roles());
+        for region in regions {
+            queues.extend(QueueDeclaration::of_region(settings, region));
         }
         Self { queues }
     }
@@ -180,6 +171,56 @@ impl QueueDeclaration {
             max_length: None,
             dead_letters: DeadLetters::Dropped,
         }
+    }
+
+    /// What the roles need beside results and checks, whatever the regions.
+    fn of_roles() -> Vec<Self> {
+        let mut queues = vec![
+            Self::unbounded(QueueName::Ledger, Some(Route::Ledger)),
+            Self {
+                max_length: Some(MOST_POISON),
+                ..Self::unbounded(QueueName::Poison, Some(Route::Poison))
+            },
+            Self::unbounded(QueueName::Notifications, None),
+        ];
+        queues.extend(NOTIFICATION_DELAYS.map(|delay| Self {
+            time_to_live: Some(delay),
+            dead_letters: DeadLetters::Notifications,
+            ..Self::unbounded(QueueName::NotificationsRetry { delay }, None)
+        }));
+        queues.extend([
+            Self::unbounded(QueueName::Usage, None),
+            Self {
+                max_length: Some(1),
+                ..Self::unbounded(QueueName::Watermark, None)
+            },
+            Self::unbounded(QueueName::Cron, Some(Route::Cron)),
+        ]);
+        queues
+    }
+
+    /// One per class, and one for tasks on demand.
+    fn of_region(settings: &QueueSettings, region: &Region) -> Vec<Self> {
+        let mut queues = Vec::new();
+        for class in &settings.frequencies {
+            let (frequency, region) = (class.name.clone(), region.clone());
+            let name = QueueName::Checks {
+                frequency: frequency.clone(),
+                region: region.clone(),
+            };
+            let route = Route::Checks { frequency, region };
+            let limit = settings.delivery_limit;
+            queues.push(Self::of_tasks(name, route, class.period, limit));
+        }
+        let name = QueueName::Now {
+            region: region.clone(),
+        };
+        let route = Route::Now {
+            region: region.clone(),
+        };
+        let limit = settings.delivery_limit;
+        queues.push(Self::of_tasks(name, route, NOW_TIME_TO_LIVE, limit));
+        queues
     }
 
     fn of_tasks(
@@ -220,24 +261,47 @@ mod tests {
             },
             delivery_limit: 3,
             frequencies: vec![class("5s", 5), class("1m", 60)],
+            partitions: 2,
+            alerting: false,
         };
-        let topology = Topology::new(&settings, &[Region::local()], 2);
-        let names: Vec<_> = topology
-            .queues
-            .iter()
-            .map(|queue| queue.name.to_string())
-            .collect();
+        let names = |settings: &QueueSettings| {
+            let topology = Topology::new(settings, &[Region::local()], 2);
+            let queues = topology.queues.iter();
+            queues
+                .map(|queue| queue.name.to_string())
+                .collect::<Vec<_>>()
+        };
         let expected = [
             "checks.dead",
             "results.store.0",
             "results.store.1",
+            "results.ledger",
+            "results.poison",
+            "notifications",
+            "notifications.retry.10s",
+            "notifications.retry.1m",
+            "notifications.retry.10m",
+            "usage",
+            "dispatcher.watermark",
+            "dispatcher.cron",
             "checks.5s.local",
             "checks.1m.local",
             "checks.now.local",
         ];
-        assert_eq!(names, expected);
-        let minute = &topology.queues[4];
+        assert_eq!(names(&settings), expected);
+        let topology = Topology::new(&settings, &[Region::local()], 2);
+        let minute = &topology.queues[13];
         assert_eq!(minute.time_to_live, Some(Duration::from_mins(1)));
         assert_eq!(minute.delivery_limit, Some(3));
+
+        let alerting = QueueSettings {
+            alerting: true,
+            ..settings
+        };
+        let names = names(&alerting);
+        assert_eq!(
+            names[2..=4],
+            ["results.alert.0", "results.store.1", "results.alert.1"]
+        );
     }
 }

@@ -33,6 +33,8 @@ impl Machine {
                 period: Duration::from_secs(5),
                 prefetch: 10,
             }],
+            partitions: 1,
+            alerting: false,
         };
         queue
             .declare(&Topology::new(&settings, &[Region::local()], 1))

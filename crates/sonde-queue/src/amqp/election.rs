@@ -1,0 +1,166 @@
+//! Who leads: the one whose connection holds an exclusive queue. The watermark lies in the broker too, so that the next
+//! leader needs nothing else to go on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection};
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use super::Broker;
+use super::bus::declare_own;
+use super::consume::is_missing;
+use super::link::{Backoff, Dialer, Link, objection, unavailable, within};
+use super::names::Address;
+use super::subscription::PATIENCE;
+use crate::{Leader, Queue, QueueError, QueueName, Result, WatermarkMessage};
+
+const LOCK: &str = "dispatcher.leader";
+
+/// The broker's answer when another connection holds the lock.
+const RESOURCE_LOCKED: u16 = 405;
+
+/// How often the lock is tried while another holds it.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The queue holds one. More than that is only there in the middle of a change.
+const MOST_WATERMARKS: usize = 10;
+
+/// Waits for the lock as long as it takes. Dropping the future ends the connection, and with it the lock.
+pub(super) async fn lead(dialer: &Dialer, stop: &CancellationToken) -> Result<Arc<dyn Leader>> {
+    let mut backoff = Backoff::new();
+    let mut told = false;
+    let winning = async {
+        loop {
+            match win(dialer).await {
+                Ok(won) => return won,
+                Err(error) if !told => {
+                    told = true;
+                    tracing::warn!(%error, "cannot stand for election, trying on");
+                }
+                Err(_) => {}
+            }
+            backoff.wait().await;
+        }
+    };
+    let won = stop.run_until_cancelled(winning).await;
+    let Lock {
+        connection,
+        channel,
+    } = won.ok_or(QueueError::Closed)?;
+    tracing::info!("this process leads");
+    let stop = stop.child_token();
+    let tasks = TaskTracker::new();
+    let link = Link::single(connection, &tasks, stop.clone());
+    tasks.spawn(guard(channel, stop.clone()));
+    Ok(Arc::new(AmqpLeader {
+        broker: Arc::new(Broker::new(link.clone(), link.clone())),
+        link,
+        _end: stop.drop_guard(),
+    }))
+}
+
+struct Lock {
+    connection: Connection,
+    channel: Channel,
+}
+
+async fn win(dialer: &Dialer) -> lapin::Result<Lock> {
+    let connection = dialer.connect("leading").await?;
+    loop {
+        let channel = connection.create_channel().await?;
+        match declare_own(&channel, LOCK, false).await {
+            Ok(_) => {
+                return Ok(Lock {
+                    connection,
+                    channel,
+                });
+            }
+            Err(error) if objection(&error).is_some_and(|(code, _)| code == RESOURCE_LOCKED) => {
+                sleep(POLL).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives leadership up when somebody deletes the lock: whoever declares it next believes to lead.
+async fn guard(channel: Channel, stop: CancellationToken) {
+    let options = BasicConsumeOptions::default();
+    let consuming = channel.basic_consume(LOCK.into(), "".into(), options, FieldTable::default());
+    if let Ok(mut lock) = consuming.await {
+        // Nobody writes to it. Whatever comes is its end.
+        let _ = stop.run_until_cancelled(lock.next()).await;
+    }
+    stop.cancel();
+}
+
+struct AmqpLeader {
+    broker: Arc<Broker>,
+    link: Link,
+    _end: DropGuard,
+}
+
+#[async_trait]
+impl Leader for AmqpLeader {
+    fn queue(&self) -> Arc<dyn Queue> {
+        Arc::clone(&self.broker) as Arc<dyn Queue>
+    }
+
+    async fn watermark(&self) -> Result<Option<WatermarkMessage>> {
+        within(PATIENCE, async {
+            // Closed at the end, which puts back what was read: a leader that dies here loses nothing.
+            let channel = self.link.channel().await?;
+            let payloads = self.read(&channel).await?;
+            let read = payloads.iter().map(|it| WatermarkMessage::decode(it));
+            let read: Result<Vec<_>, _> = read.collect();
+            let read = read.map_err(unavailable)?;
+            let ok = lapin::protocol::constants::REPLY_SUCCESS;
+            let closed = channel.close(ok, "OK".into()).await;
+            closed.map_err(|error| self.link.error(error))?;
+            // Of equals the last, which is the newest.
+            Ok(read.into_iter().max_by_key(|it| it.watermark))
+        })
+        .await
+    }
+
+    async fn save_watermark(&self, watermark: &WatermarkMessage) -> Result<()> {
+        let payload = watermark.encode();
+        let address = Address::new("", QueueName::Watermark.to_string());
+        let message = [(address, &*payload)];
+        let unroutable = self.broker.publisher.publish_to(&message).await?;
+        if unroutable.is_empty() {
+            Ok(())
+        } else {
+            Err(QueueError::NotDeclared(QueueName::Watermark))
+        }
+    }
+
+    async fn lost(&self) {
+        self.link.closed().await;
+    }
+}
+
+impl AmqpLeader {
+    async fn read(&self, channel: &Channel) -> Result<Vec<Vec<u8>>> {
+        let mut payloads = Vec::new();
+        while payloads.len() < MOST_WATERMARKS {
+            let name = QueueName::Watermark.to_string().into();
+            match channel.basic_get(name, BasicGetOptions::default()).await {
+                Ok(Some(message)) => payloads.push(message.delivery.data),
+                Ok(None) => break,
+                Err(error) if is_missing(&error) => {
+                    return Err(QueueError::NotDeclared(QueueName::Watermark));
+                }
+                Err(error) => return Err(self.link.error(error)),
+            }
+        }
+        Ok(payloads)
+    }
+}
