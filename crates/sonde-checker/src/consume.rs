@@ -1,175 +1,124 @@
 //! One loop per queue: a permit, a task, a probe. What is held when the checker dies is delivered again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use sonde_core::{Check, Clock, FrequencyClass, Region};
-use sonde_probe::Prober;
-use sonde_queue::{Consumer, Delivery, Queue, QueueError, QueueName, TaskKeys, TaskMessage};
+use sonde_queue::{Consumer, Delivery, Queue, QueueError, QueueName};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::task::{JoinError, JoinSet};
 
-use crate::CheckerMetrics;
-use crate::batch::{self, Done};
+use crate::batch::Done;
+use crate::worker::Worker;
 
-/// On-demand tasks in flight: its own permits, so that a full schedule does not delay a person.
-const NOW_PERMITS: u16 = 50;
+/// Between two tries to subscribe again.
+const RETRY: Duration = Duration::from_secs(1);
 
-#[derive(Debug, thiserror::Error)]
-pub enum CheckerError {
-    #[error("cannot consume {queue}")]
-    Consume {
-        queue: QueueName,
-        #[source]
-        source: QueueError,
-    },
-    #[error("cannot publish results")]
-    Publish(#[source] QueueError),
+/// Takes the tasks of one queue.
+pub(crate) struct Intake {
+    pub(crate) name: QueueName,
+    pub(crate) consumer: Box<dyn Consumer>,
+    pub(crate) permits: u16,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) done: mpsc::Sender<Done>,
 }
 
-/// The checker of one region.
-pub struct Checker {
-    pub queue: Arc<dyn Queue>,
-    pub prober: Prober,
-    pub clock: Arc<dyn Clock>,
-    pub region: Region,
-    pub frequencies: Vec<FrequencyClass>,
-    /// Partitions of the results.
-    pub partitions: u16,
-    pub metrics: CheckerMetrics,
-}
-
-impl Checker {
-    /// Consumes until `shutdown`, then finishes and settles what is in flight.
-    ///
-    /// Dropped before that, whatever was not acknowledged is delivered again.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), CheckerError> {
-        let (done, finished) = mpsc::channel(batch::CAPACITY);
-        let worker = Arc::new(Worker {
-            prober: self.prober,
-            clock: self.clock,
-            metrics: self.metrics.clone(),
-            done,
-        });
-        let region = &self.region;
-        let mut queues: Vec<_> = self
-            .frequencies
-            .iter()
-            .map(|class| {
-                let (frequency, region) = (class.name.clone(), region.clone());
-                (QueueName::Checks { frequency, region }, class.prefetch)
-            })
-            .collect();
-        queues.push((
-            QueueName::Now {
-                region: region.clone(),
-            },
-            NOW_PERMITS,
-        ));
-
-        let mut loops = JoinSet::new();
-        for (name, permits) in queues {
-            let consumer = self.queue.consume(&name, permits).await;
-            let consumer = consumer.map_err(|source| CheckerError::Consume {
-                queue: name.clone(),
-                source,
-            })?;
-            // Ends with the others at shutdown; an error ends them all.
-            loops.spawn(consume(
-                name,
-                consumer,
-                permits,
-                Arc::clone(&worker),
-                shutdown.clone(),
-            ));
-        }
-        drop(worker);
-        let publisher = batch::publish(self.queue, self.partitions, finished, self.metrics);
-        let consuming = async {
-            while let Some(ended) = loops.join_next().await {
-                ended.expect("a consumer loop does not panic")?;
-            }
-            Ok(())
-        };
-        let (consumed, published) = tokio::join!(consuming, publisher);
-        consumed.and(published.map_err(CheckerError::Publish))
-    }
-}
-
-struct Worker {
-    prober: Prober,
-    clock: Arc<dyn Clock>,
-    metrics: CheckerMetrics,
-    done: mpsc::Sender<Done>,
-}
-
-async fn consume(
-    name: QueueName,
-    mut consumer: Box<dyn Consumer>,
-    permits: u16,
-    worker: Arc<Worker>,
-    shutdown: CancellationToken,
-) -> Result<(), CheckerError> {
-    let permits = Arc::new(Semaphore::new(usize::from(permits)));
-    let in_flight = TaskTracker::new();
-    let result = loop {
-        // The permit first: no task is taken that cannot start at once.
-        let permit = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break Ok(()),
-            permit = Arc::clone(&permits).acquire_owned() => {
-                permit.expect("the semaphore is never closed")
-            }
-        };
-        let delivery = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break Ok(()),
-            received = consumer.receive() => match received {
-                Ok(delivery) => delivery,
-                Err(QueueError::Closed) => break Ok(()),
-                Err(source) => break Err(CheckerError::Consume { queue: name, source }),
-            },
-        };
-        let worker = Arc::clone(&worker);
-        // A panic drops the delivery, which redelivers it, and the permit.
-        in_flight.spawn(async move {
-            worker.work(delivery).await;
-            drop(permit);
-        });
-    };
-    in_flight.close();
-    in_flight.wait().await;
-    result
-}
-
-impl Worker {
-    async fn work(&self, delivery: Delivery) {
-        let check = match TaskMessage::decode(&delivery.payload, &TaskKeys::none()) {
-            Ok(check) => check,
-            Err(error) => {
-                tracing::error!(
-                    error = sonde_core::chain(&error),
-                    "a task is unreadable and goes to the dead letters"
-                );
-                if let Err(error) = delivery.reject().await {
-                    tracing::warn!(error = sonde_core::chain(&error), "cannot reject a task");
+impl Intake {
+    /// Ends when the checker drains, or the queue has closed, and every task taken has its result handed on.
+    pub(crate) async fn run(mut self) {
+        let permits = Arc::new(Semaphore::new(usize::from(self.permits)));
+        let mut in_flight = JoinSet::new();
+        let draining = self.worker.shared.draining.clone();
+        loop {
+            let next = async {
+                // The permit first: no task is taken that cannot start at once.
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                let permit = permit.expect("the semaphore is never closed");
+                let delivery = self.receive().await?;
+                Some((permit, delivery))
+            };
+            let (permit, delivery) = tokio::select! {
+                biased;
+                () = draining.cancelled() => break,
+                Some(ended) = in_flight.join_next(), if !in_flight.is_empty() => {
+                    notice(&self.worker, ended);
+                    continue;
                 }
-                return;
-            }
-        };
-        if delivery.redeliveries > 0 {
-            self.metrics.redelivered();
+                next = next => match next {
+                    Some(next) => next,
+                    None => break,
+                },
+            };
+            let (worker, done, prefetch) =
+                (Arc::clone(&self.worker), self.done.clone(), self.permits);
+            // A panic drops the delivery, which redelivers it, and the permit.
+            in_flight.spawn(async move {
+                work(&worker, delivery, prefetch, &done).await;
+                drop(permit);
+            });
         }
-        let result = self.probe(&check).await;
-        // The publisher outlives every loop; without it the task is redelivered.
-        let _ = self.done.send(Done { result, delivery }).await;
+        // What was fetched ahead goes back now, not when the last check has finished.
+        drop(self.consumer);
+        while let Some(ended) = in_flight.join_next().await {
+            notice(&self.worker, ended);
+        }
     }
 
-    async fn probe(&self, check: &Check) -> sonde_core::CheckResult {
-        let _in_flight = self.metrics.begin();
-        let result = self.prober.run(check, &*self.clock).await;
-        self.metrics.observe(&result);
-        result
+    /// The next task; `None` when there will be none any more. Cancel safe.
+    async fn receive(&mut self) -> Option<Delivery> {
+        loop {
+            let error = match self.consumer.receive().await {
+                Ok(delivery) => return Some(delivery),
+                Err(QueueError::Closed) => return None,
+                Err(error) => error,
+            };
+            tracing::warn!(
+                error = sonde_core::chain(&error),
+                queue.name = %self.name,
+                "cannot take tasks; subscribing again"
+            );
+            tokio::time::sleep(RETRY).await;
+            if let Ok(consumer) = self.queue.consume(&self.name, self.permits).await {
+                self.consumer = consumer;
+            }
+        }
     }
+}
+
+/// Tasks of this loop end with their result handed on; one that panicked goes back to the queue.
+fn notice(worker: &Worker, ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        worker.shared.metrics.vitals.panicked.inc();
+        tracing::error!(
+            error = sonde_core::chain(&error),
+            "a check panicked; its task is delivered again"
+        );
+    }
+}
+
+async fn work(worker: &Worker, delivery: Delivery, prefetch: u16, done: &mpsc::Sender<Done>) {
+    let check = match worker.read(&delivery.payload) {
+        Ok(check) => check,
+        Err(error) => {
+            tracing::error!(
+                error = sonde_core::chain(&error),
+                "a task is unreadable and goes to the dead letters"
+            );
+            if let Err(error) = delivery.reject().await {
+                tracing::warn!(error = sonde_core::chain(&error), "cannot reject a task");
+            }
+            return;
+        }
+    };
+    if delivery.redeliveries > 0 {
+        worker.shared.metrics.redelivered();
+    }
+    let result = worker.execute(&check).await;
+    let finished = Done {
+        result,
+        delivery,
+        prefetch,
+    };
+    // The publisher outlives every loop; without it the task is redelivered.
+    let _ = done.send(finished).await;
 }

@@ -11,6 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sonde_core::{CheckResult, Kind, MonitorId};
 
+use crate::vitals::Vitals;
+
 /// From a neighbour's answer to a timeout, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -80,6 +82,7 @@ pub struct CheckerMetrics {
     redelivered: Counter,
     classic: [(Kind, Classic); 4],
     series: Arc<Mutex<Series>>,
+    pub(crate) vitals: Vitals,
 }
 
 /// Which series there are, so that they can leave with their monitor.
@@ -137,6 +140,7 @@ impl CheckerMetrics {
             redelivered: Counter::default(),
             classic: classic.map(|(kind, name)| (kind, Classic::register(registry, name))),
             series: Arc::default(),
+            vitals: Vitals::register(registry),
         };
         metrics.register_own(registry);
         metrics

@@ -10,18 +10,19 @@ mod serve;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sonde_checker::{Checker, CheckerMetrics};
+use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
 use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics};
 use sonde_queue::memory::MemoryQueue;
-use sonde_queue::{Queue, Topology};
+use sonde_queue::{Queue, TaskKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
 use sonde_service::Service;
 use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
 use tokio::sync::{broadcast, watch};
 
+use crate::configuration;
 use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
 use crate::roles::{Roles, Stage};
@@ -187,15 +188,19 @@ impl Machine {
 
         let metrics = CheckerMetrics::register(registry);
         metrics.watch_only(reload::watched(monitors));
-        let checker = Checker {
+        let checker = Checker::new(CheckerParts {
             queue: Arc::clone(&self.queue) as _,
+            bus: Arc::clone(&self.queue) as _,
+            keys: TaskKeys::none(),
+            id: configuration::checker_id(&options.region),
             prober: options.prober()?,
             clock: Arc::clone(&self.clock),
             region: options.region.clone(),
             frequencies: self.settings.frequencies.clone(),
             partitions: PARTITIONS,
+            options: CheckerOptions::default(),
             metrics: metrics.clone(),
-        };
+        });
         let ingester = Ingester {
             queue: Arc::clone(&self.queue) as _,
             results: Arc::clone(&self.results) as _,
