@@ -1,5 +1,6 @@
 //! What the dispatcher tells about itself.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,11 @@ use sonde_core::Timestamp;
 
 /// From a slot to its task being in the queue: from a tick's grain to what no one should see.
 const LAG_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// A broker's confirmation: from a write to memory to a disk in trouble.
+const CONFIRM_BUCKETS: [f64; 10] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 5.0,
+];
 
 #[derive(Debug, Clone)]
 pub struct DispatcherMetrics {
@@ -62,5 +68,67 @@ impl DispatcherMetrics {
             metrics.watermark.clone(),
         );
         metrics
+    }
+}
+
+/// What one dispatcher of a fleet tells about itself, beside what all do.
+#[derive(Debug, Clone)]
+pub struct FleetMetrics {
+    pub(crate) dispatcher: DispatcherMetrics,
+    pub(crate) leading: Gauge,
+    pub(crate) unroutable: Counter,
+    pub(crate) watermark_age: Gauge<f64, AtomicU64>,
+    pub(crate) confirm: Histogram,
+    pub(crate) clock_answers: Counter,
+}
+
+impl FleetMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            dispatcher: DispatcherMetrics::register(registry),
+            leading: Gauge::default(),
+            unroutable: Counter::default(),
+            watermark_age: Gauge::default(),
+            confirm: Histogram::new(CONFIRM_BUCKETS),
+            clock_answers: Counter::default(),
+        };
+        registry.register(
+            "sonde_dispatcher_leading",
+            "1 while this dispatcher is the one that dispatches",
+            metrics.leading.clone(),
+        );
+        registry.register(
+            "sonde_dispatcher_unroutable",
+            "Tasks that no queue took, and that were recorded as missed",
+            metrics.unroutable.clone(),
+        );
+        registry.register_with_unit(
+            "sonde_dispatcher_watermark_age",
+            "Since the time before which every slot is dispatched and saved, while leading",
+            Unit::Seconds,
+            metrics.watermark_age.clone(),
+        );
+        registry.register_with_unit(
+            "sonde_dispatcher_confirm",
+            "What the broker takes to confirm a publish of tasks or a watermark",
+            Unit::Seconds,
+            metrics.confirm.clone(),
+        );
+        registry.register(
+            "sonde_dispatcher_clock_answers",
+            "Questions of checkers for the time that were answered",
+            metrics.clock_answers.clone(),
+        );
+        metrics
+    }
+
+    /// This dispatcher is the one that dispatches.
+    pub fn is_leading(&self) -> bool {
+        self.leading.get() == 1
+    }
+
+    /// What it schedules, and how far it has come.
+    pub fn dispatcher(&self) -> &DispatcherMetrics {
+        &self.dispatcher
     }
 }

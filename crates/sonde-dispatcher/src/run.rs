@@ -32,6 +32,9 @@ pub enum DispatcherError {
     Journal(#[from] JournalError),
     #[error("cannot publish tasks")]
     Queue(#[from] QueueError),
+    /// Nobody tells what to schedule any more.
+    #[error("the feed of the configuration has ended")]
+    FeedEnded,
 }
 
 /// Plans, records and publishes. One per set of monitors.

@@ -147,7 +147,7 @@ impl Wheel {
 
     fn place(&self, at: Timestamp) -> (usize, usize) {
         let at = grains(at).max(self.now);
-        let differing = 63 - ((at ^ self.now) | 1).leading_zeros();
+        let differing = ((at ^ self.now) | 1).ilog2();
         let level = differing / BITS;
         (level as usize, bucket_at(at, level))
     }
