@@ -25,7 +25,7 @@ usage: tests/bench [checks|timing|machine|pipeline]
   timing   how true the phases are, against delays that the target itself measures
   machine  1,000 monitors every 5 s on one `sonde up`: ledger, lateness, spread (--monitors N --minutes M)
   pipeline the fleet on this machine: throughput against its bare limit and where the CPU goes, a checker's memory and
-           start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [throughput|memory|start|dispatcher…])
+           start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [limit|throughput|memory|start|dispatcher…])
   soak     a fleet with a checker killed every minute, then proof that no slot was lost; see tests/soak";
 
 #[tokio::main]

@@ -1,6 +1,7 @@
 //! The whole pipeline on this machine, against the least that it could cost, and each of its roles at its limits.
 
 mod checker;
+mod lateness;
 mod limit;
 mod proxy;
 pub(crate) mod schedule;
@@ -28,6 +29,7 @@ struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
+    Limit,
     Throughput,
     Memory,
     Start,
@@ -55,8 +57,15 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
             let time = Duration::from_secs(if options.quick { 10 } else { 20 });
             checker::memory(&components, &target, time, &mut report).await?;
         }
+        let mut sustained = None;
         if options.has(Part::Throughput) {
-            throughput(&options, &components, &target, &mut report).await?;
+            sustained = throughput(&options, &components, &target, &mut report).await?;
+        }
+        if options.has(Part::Throughput) || options.has(Part::Limit) {
+            let bare = bare_limit(&options, &components, &target).await?;
+            if let Some(step) = sustained {
+                compare(&step, &bare);
+            }
         }
     }
     report.finish();
@@ -64,12 +73,11 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn throughput(
+async fn bare_limit(
     options: &Options,
     components: &Components,
     target: &Target,
-    report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Limit> {
     let time = Duration::from_secs(if options.quick { 5 } else { 10 });
     say("\n## The bare limit: consume, publish and acknowledge, and nothing else");
     let bare = limit::measure(components, target, false, time).await?;
@@ -78,7 +86,15 @@ async fn throughput(
     say("|---|---|---|---|---|---|");
     show_limit("queues only", &bare);
     show_limit("with a bare HTTP request", &asking);
+    Ok(asking)
+}
 
+async fn throughput(
+    options: &Options,
+    components: &Components,
+    target: &Target,
+    report: &mut Report,
+) -> anyhow::Result<Option<Step>> {
     say("\n## Throughput");
     let pipeline = Pipeline::start(components, target).await?;
     let seconds = Duration::from_secs;
@@ -106,7 +122,7 @@ async fn throughput(
     );
     let Some(step) = sustained else {
         report.goal(what, "no rate was sustained", goal, false);
-        return Ok(());
+        return Ok(None);
     };
     report.goal(
         what,
@@ -115,8 +131,7 @@ async fn throughput(
         step.rate >= GOAL_PER_SECOND,
     );
     step.show_cpu();
-    compare(&step, &asking);
-    Ok(())
+    Ok(Some(step))
 }
 
 fn show_limit(name: &str, limit: &Limit) {
@@ -148,12 +163,13 @@ impl Options {
                     options.quick = true;
                     continue;
                 }
+                "limit" => Part::Limit,
                 "throughput" => Part::Throughput,
                 "memory" => Part::Memory,
                 "start" => Part::Start,
                 "dispatcher" => Part::Dispatcher,
                 other => bail!(
-                    "expected --quick, throughput, memory, start or dispatcher, got `{other}`"
+                    "expected --quick, limit, throughput, memory, start or dispatcher, got `{other}`"
                 ),
             });
         }
