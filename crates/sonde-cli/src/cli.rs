@@ -3,7 +3,9 @@
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::commands::{check, completions, config, example_service, ledger, probe, up};
+use crate::commands::{
+    check, completions, config, example_service, fleet, ledger, migrate, probe, queues, run, up,
+};
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
 
@@ -33,6 +35,11 @@ pub(crate) enum Command {
     Probe(probe::Options),
     #[command(subcommand)]
     Config(config::Command),
+    #[command(subcommand)]
+    Queues(queues::Command),
+    Run(run::Options),
+    Migrate(migrate::Options),
+    Fleet(fleet::Options),
     Ledger(ledger::Options),
     ExampleService(example_service::Options),
     Completions(completions::Options),
@@ -42,7 +49,7 @@ impl Command {
     /// What is logged unless the user asks for something else: long-running commands tell what they do.
     pub(crate) const fn log_level(&self) -> LevelFilter {
         match self {
-            Self::Up(_) | Self::ExampleService(_) => LevelFilter::INFO,
+            Self::Up(_) | Self::Run(_) | Self::ExampleService(_) => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         }
     }
@@ -52,7 +59,11 @@ impl Command {
             Self::Up(options) => up::run(options).await,
             Self::Check(options) => check::run(options).await,
             Self::Probe(options) => probe::run(options).await,
-            Self::Config(command) => config::run(&command),
+            Self::Config(command) => config::run(command).await,
+            Self::Queues(command) => queues::run(command).await,
+            Self::Run(options) => run::run(options).await,
+            Self::Migrate(options) => migrate::run(options).await,
+            Self::Fleet(options) => fleet::run(options).await,
             Self::Ledger(options) => ledger::run(options).await,
             Self::ExampleService(options) => example_service::run(options).await,
             Self::Completions(options) => completions::run(options.shell),

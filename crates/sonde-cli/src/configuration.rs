@@ -30,6 +30,10 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    pub(crate) fn new(config: Option<PathBuf>, queues: Option<PathBuf>) -> Self {
+        Self { config, queues }
+    }
+
     pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
         queue_settings(self.queues.as_deref())
     }

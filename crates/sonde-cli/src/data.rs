@@ -57,6 +57,11 @@ impl DataDirectory {
         self.path.join("config.db")
     }
 
+    /// A fleet's configuration, as it was when this machine last saw it.
+    pub(crate) fn replica(&self) -> PathBuf {
+        self.path.join("replica.db")
+    }
+
     pub(crate) fn results(&self) -> PathBuf {
         results(&self.path)
     }

@@ -12,6 +12,7 @@ mod limits;
 mod listen;
 mod output;
 mod progress;
+mod readiness;
 mod roles;
 mod services;
 mod telemetry;

@@ -1,18 +1,29 @@
 //! The services of a fleet: from flags, environment and `sonde.toml` to settings, and from settings to backends.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use sonde_config::settings::{
-    self, LibsqlLocation, Override, Secret, Settings, SettingsFile, SettingsInputs,
+    self, LibsqlLocation, Override, Secret, ServiceUrl, Settings, SettingsFile, SettingsInputs,
 };
-use sonde_core::QueueSettings;
+use sonde_core::{QueueSettings, Region};
 use sonde_queue::TaskKeys;
+use sonde_queue::amqp::{self, Amqp, Management};
+use sonde_results::clickhouse::{self, ClickhouseResults};
+use sonde_store::ConfigStore as _;
+use sonde_store::libsql::{LibsqlStore, Primary};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::configuration;
 use crate::exit::Error;
 
 /// Read where neither --settings nor `SONDE_CONFIG` names a file.
 const DEFAULT_FILE: &str = "sonde.toml";
+
+/// How long a command waits for a service. Roles wait for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const HEADING: &str = "Services";
 
@@ -49,7 +60,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 26] = [
+const ENVIRONMENT: [(&str, &str); 28] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -69,6 +80,8 @@ const ENVIRONMENT: [(&str, &str); 26] = [
     ("SONDE_REGION", "checker.region"),
     ("SONDE_CHECKER_LISTEN", "checker.listen"),
     ("SONDE_EGRESS", "checker.egress"),
+    ("SONDE_TASK_TOKEN", "checker.task_token"),
+    ("SONDE_TASK_TOKEN_FILE", "checker.task_token_file"),
     ("SONDE_CRON_TOKEN", "dispatcher.cron_token"),
     ("SONDE_CRON_TOKEN_FILE", "dispatcher.cron_token_file"),
     ("SONDE_TASK_KEY", "tasks.key"),
@@ -81,9 +94,15 @@ const ENVIRONMENT: [(&str, &str); 26] = [
 impl ServiceOptions {
     /// All settings, merged and validated. Which of them a command needs is found out when it asks for a service.
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
+        self.settings_with(Vec::new())
+    }
+
+    /// The same with a command's own flags, which come last.
+    pub(crate) fn settings_with(&self, flags: Vec<Override>) -> Result<Settings, Error> {
         let file = self.file();
         let text = file.as_deref().map(configuration::read).transpose()?;
-        let overrides = self.overrides(&|name| std::env::var(name).ok());
+        let mut overrides = self.overrides(&|name| std::env::var(name).ok());
+        overrides.extend(flags);
         let read = settings::load(&SettingsInputs {
             file: file
                 .as_deref()
@@ -155,25 +174,151 @@ pub(crate) fn task_keys(settings: &Settings) -> Result<TaskKeys, Error> {
     TaskKeys::parse(key.expose()).map_err(|error| Error::Usage(error.into()))
 }
 
-/// Says what would set something that a command cannot do without.
-pub(crate) fn missing(what: &str, flag: &str, variable: &str, section: &str, key: &str) -> Error {
-    Error::usage(format!(
-        "{what} is not set: use {flag}, {variable}, or `{key}` in [{section}] of sonde.toml"
-    ))
+/// The broker, connected to in the background for as long as it takes.
+pub(crate) fn amqp(settings: &Settings, name: &str) -> Result<Amqp, Error> {
+    let started = Amqp::start(amqp::Options {
+        url: amqp_url(settings)?.expose().to_string(),
+        name: name.to_owned(),
+    });
+    started.map_err(|error| Error::Usage(error.into()))
 }
 
-/// Where the configuration is, for those who need it.
-pub(crate) fn libsql(settings: &Settings) -> Result<&LibsqlLocation, Error> {
-    let location = settings.libsql.location.as_ref();
-    location.ok_or_else(|| {
+/// The broker, connected: for commands, which do not wait long.
+pub(crate) async fn broker(settings: &Settings, name: &str) -> Result<Amqp, Error> {
+    let url = amqp_url(settings)?;
+    let away = || format!("cannot reach the broker at {url}");
+    // Says at once and in plain words what a client that tries on and on does not.
+    let (host, port) = address(url);
+    let dialled = timeout(PATIENCE, TcpStream::connect((host.as_str(), port))).await;
+    dialled.with_context(away)?.with_context(away)?;
+    let broker = amqp(settings, name)?;
+    let mut connected = broker.connected();
+    match timeout(PATIENCE, connected.wait_for(|connected| *connected)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(_)) | Err(_) => {
+            let waited = sonde_core::format_duration(PATIENCE);
+            return Err(anyhow!("{}: it lets nobody in for {waited}", away()).into());
+        }
+    }
+    Ok(broker)
+}
+
+fn amqp_url(settings: &Settings) -> Result<&ServiceUrl, Error> {
+    settings.amqp.url.as_ref().ok_or_else(|| {
         missing(
-            "where the configuration is",
-            "--libsql-url",
-            "SONDE_LIBSQL_URL",
-            "libsql",
-            "url",
+            "the broker",
+            "--amqp-url",
+            "SONDE_AMQP_URL",
+            "`url` in [amqp]",
         )
     })
+}
+
+fn address(url: &ServiceUrl) -> (String, u16) {
+    let url = url.expose();
+    let usual = if url.scheme() == "amqps" { 5671 } else { 5672 };
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    (host.to_owned(), url.port().unwrap_or(usual))
+}
+
+/// The broker's management API, where the settings have one.
+pub(crate) fn management(settings: &Settings) -> Result<Option<Management>, Error> {
+    let Some(url) = &settings.amqp.management_url else {
+        return Ok(None);
+    };
+    let broker = amqp_url(settings)?.expose();
+    let management = Management::new(url.expose().as_str(), broker.as_str());
+    management
+        .map(Some)
+        .map_err(|error| Error::Usage(error.into()))
+}
+
+/// The results. Connects to nothing yet.
+pub(crate) fn clickhouse(settings: &Settings) -> Result<ClickhouseResults, Error> {
+    let settings = &settings.clickhouse;
+    let url = settings.url.as_ref().ok_or_else(|| {
+        missing(
+            "where the results are",
+            "--clickhouse-url",
+            "SONDE_CLICKHOUSE_URL",
+            "`url` in [clickhouse]",
+        )
+    })?;
+    let options = clickhouse::Options::from_url(url.expose().as_str()).map(|options| {
+        let mut options = options;
+        options.user = settings.user.clone().or(options.user);
+        let password = settings.password.as_ref();
+        options.password = password
+            .map(|password| password.expose().to_owned())
+            .or(options.password);
+        options.database = settings.database.clone().unwrap_or(options.database);
+        options.cluster.clone_from(&settings.cluster);
+        options.retention = settings.retention;
+        options.rollup_retention = settings.rollup_retention;
+        options
+    });
+    let results = options.and_then(ClickhouseResults::new);
+    results.map_err(|error| Error::Usage(error.into()))
+}
+
+/// The configuration: at the primary, or in a file, which is created when there is none.
+pub(crate) async fn store(settings: &Settings) -> Result<LibsqlStore, Error> {
+    let (opened, place) = match location(settings)? {
+        LibsqlLocation::File(path) => {
+            let opened = LibsqlStore::open(path).await.map_err(anyhow::Error::from);
+            (opened, path.display().to_string())
+        }
+        LibsqlLocation::Primary(url) => {
+            let primary = primary(settings)?;
+            let opened = timeout(PATIENCE, LibsqlStore::remote(&primary)).await;
+            let opened = opened.map_err(anyhow::Error::from);
+            (opened.and_then(|opened| Ok(opened?)), url.to_string())
+        }
+    };
+    let opened = opened.with_context(|| format!("cannot open the configuration at {place}"));
+    Ok(opened?)
+}
+
+/// The libSQL server, for those who need one and not a file.
+pub(crate) fn primary(settings: &Settings) -> Result<Primary, Error> {
+    let LibsqlLocation::Primary(url) = location(settings)? else {
+        return Err(Error::usage(
+            "a fleet's configuration is at a libSQL primary, not in a local file: name its URL with --libsql-url, \
+             SONDE_LIBSQL_URL, or `url` in [libsql] of sonde.toml",
+        ));
+    };
+    let token = settings.libsql.token.as_ref();
+    let ca = settings.libsql.ca.as_deref();
+    Ok(Primary {
+        url: url.expose().to_string(),
+        token: token.map_or("", Secret::expose).to_owned(),
+        ca: ca.map(configuration::read).transpose()?,
+    })
+}
+
+/// Every region that the configuration names.
+pub(crate) async fn regions(settings: &Settings) -> Result<Vec<Region>, Error> {
+    let regions = store(settings).await?.regions().await;
+    Ok(regions.context("cannot read the regions of the configuration")?)
+}
+
+fn location(settings: &Settings) -> Result<&LibsqlLocation, Error> {
+    settings.libsql.location.as_ref().ok_or_else(|| {
+        missing(
+            "the configuration's place",
+            "--libsql-url",
+            "SONDE_LIBSQL_URL",
+            "`url` in [libsql]",
+        )
+    })
+}
+
+/// Says what would set something that a command cannot do without.
+pub(crate) fn missing(what: &str, flag: &str, variable: &str, key: &str) -> Error {
+    Error::usage(format!(
+        "{what} is not set: use {flag}, {variable}, or {key} of sonde.toml"
+    ))
 }
 
 #[cfg(test)]

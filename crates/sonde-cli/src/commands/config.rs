@@ -1,4 +1,6 @@
-//! `sonde config`: is the configuration right, and what does it come to?
+//! `sonde config`: is the configuration right, what does it come to, and into the fleet with it.
+
+mod load;
 
 use sonde_config::Config;
 use sonde_core::{Kind, Monitor, Region};
@@ -7,13 +9,14 @@ use crate::configuration::Files;
 use crate::exit::{Error, Exit};
 use crate::output::Stdout;
 
-/// Look at the configuration: check it, show what it comes to, print its schema
+/// Look at the configuration: check it, show what it comes to, print its schema; load it into a fleet
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Tell all problems of the configuration, each with file, line and column
     Check(Files),
     /// Show every monitor with all its settings, defaults included
     Show(Files),
+    Load(load::Load),
     /// Print the JSON Schema of sonde.yaml, for editors
     #[command(after_help = "\
 Example, as the first line of sonde.yaml:
@@ -21,10 +24,10 @@ Example, as the first line of sonde.yaml:
     Schema,
 }
 
-pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
+pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
     let text = match command {
         Command::Check(files) => {
-            let config = load(files)?;
+            let config = load(&files)?;
             let count = config.monitors.len();
             let monitors = if count == 1 { "monitor" } else { "monitors" };
             anstream::eprintln!("the configuration is right: {count} {monitors}");
@@ -35,7 +38,8 @@ pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
             }
             return Ok(Exit::Ok);
         }
-        Command::Show(files) => sonde_config::render(&load(files)?),
+        Command::Load(load) => return load::run(load).await,
+        Command::Show(files) => sonde_config::render(&load(&files)?),
         Command::Schema => format!("{:#}\n", sonde_config::schema()),
     };
     Stdout::new().write(&text)?;

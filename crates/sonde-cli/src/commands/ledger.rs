@@ -1,61 +1,60 @@
 //! `sonde ledger`: proof that no check was lost.
 
-use std::collections::HashMap;
+mod state;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
-use sonde_core::{
-    Balance, Check, Clock as _, DispatchGap, Region, SystemClock, Timestamp, parse_duration,
-};
-use sonde_results::TimeRange;
+use sonde_config::settings::Settings;
+use sonde_core::{Clock as _, DispatchGap, SystemClock, Timestamp, parse_duration};
 use sonde_results::libsql::Accounting;
+use sonde_results::{Results, TimeRange};
 
+use self::state::{Row, State};
 use crate::data;
 use crate::exit::{Error, Exit};
-
-/// After its deadline a check is being stored, or it is lost.
-const SETTLE: Duration = Duration::from_mins(1);
+use crate::output::Stdout;
+use crate::output::table::{Columns, bad, dim, plain};
+use crate::services::{self, ServiceOptions};
 
 /// Show that every scheduled check is accounted for
 ///
-/// For every minute and region: scheduled = ok + degraded + failed + missed + in flight. Exit code 1 when a minute does
-/// not balance. Reads the data directory of `sonde up`, running or not.
+/// For every minute and region: scheduled = ok + degraded + failed + missed, once all of them had their time. Exit
+/// code 1 when a minute does not balance. Reads ClickHouse where it is set and --data is not, else the data directory
+/// of `sonde up`, running or not.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The data directory of `sonde up`
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "SONDE_DATA",
-        default_value = "sonde-data"
-    )]
-    data: PathBuf,
+    /// The data directory of `sonde up` [env: SONDE_DATA] [default: sonde-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// How far to look back
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     since: Duration,
-    #[arg(long, value_enum, default_value = "pretty")]
+    /// How long after its deadline a check may take to be stored [default: 1m; 5m in ClickHouse]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    settle: Option<Duration>,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
+    #[command(flatten)]
+    services: ServiceOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
+    /// For people
     Pretty,
+    /// One JSON document
     Json,
 }
 
-/// A minute and region, with the tasks that are still on their way.
-#[derive(Serialize)]
-struct Row {
-    #[serde(flatten)]
-    balance: Balance,
-    in_flight: u64,
-    balanced: bool,
-}
+/// After its deadline a check of one machine is being stored, or it is lost.
+const SETTLE: Duration = Duration::from_mins(1);
+/// A broker that crashed holds expired tasks for three minutes before it lets go of them.
+const FLEET_SETTLE: Duration = Duration::from_mins(5);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[derive(Serialize)]
 struct Ledger {
@@ -68,22 +67,28 @@ struct Ledger {
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
-    let path = data::results(&options.data);
-    if !path.exists() {
-        let message = format!(
-            "{} has no results: start `sonde up` first, or name its directory with --data",
-            options.data.display()
-        );
-        return Err(Error::usage(message));
-    }
-    let ledger = Ledger::read(&path, options.since).await?;
-    match options.format {
-        Format::Json => {
-            let text = serde_json::to_string_pretty(&ledger).context("cannot write JSON")?;
-            anstream::println!("{text}");
+    let settings = options.services.settings()?;
+    let now = SystemClock.now();
+    let range = TimeRange {
+        from: (now - options.since).floor(MINUTE),
+        to: now + MINUTE,
+    };
+    let ledger = match (&options.data, &settings.clickhouse.url) {
+        (None, Some(_)) => {
+            let settle = options.settle.unwrap_or(FLEET_SETTLE);
+            Ledger::of_fleet(&settings, range, now, settle).await?
         }
-        Format::Pretty => ledger.print(),
-    }
+        (directory, _) => {
+            let directory = directory.as_deref().unwrap_or(&settings.run.data);
+            let settle = options.settle.unwrap_or(SETTLE);
+            Ledger::of_machine(&results_file(directory)?, range, now, settle).await?
+        }
+    };
+    let text = match options.format {
+        Format::Json => serde_json::to_string_pretty(&ledger).context("cannot write JSON")? + "\n",
+        Format::Pretty => ledger.picture(),
+    };
+    Stdout::new().write(&text)?;
     Ok(if ledger.balanced {
         Exit::Ok
     } else {
@@ -91,55 +96,93 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     })
 }
 
+fn results_file(directory: &Path) -> Result<PathBuf, Error> {
+    let path = data::results(directory);
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(Error::usage(format!(
+        "{} has no results: start `sonde up` first, name its directory with --data, or a fleet's results with \
+         --clickhouse-url or SONDE_CLICKHOUSE_URL",
+        directory.display()
+    )))
+}
+
 impl Ledger {
-    async fn read(path: &Path, since: Duration) -> anyhow::Result<Self> {
-        let now = SystemClock.now();
-        let range = TimeRange {
-            from: (now - since).floor(MINUTE),
-            to: now + MINUTE,
-        };
+    async fn of_machine(
+        path: &Path,
+        range: TimeRange,
+        now: Timestamp,
+        settle: Duration,
+    ) -> anyhow::Result<Self> {
         let accounting = Accounting::read(path, range).await;
         let accounting = accounting.context("cannot read the ledger")?;
-        let in_flight = in_flight(&accounting.unsettled, now);
-        let minutes: Vec<_> = accounting
-            .balances
-            .into_iter()
-            .map(|balance| row(balance, &in_flight))
-            .collect();
-        let balanced = minutes.iter().all(|row| row.balanced);
-        Ok(Self {
-            from: range.from,
-            to: range.to,
-            balanced,
-            minutes,
-            gaps: accounting.gaps,
-        })
+        let in_flight = state::in_flight(&accounting.unsettled, now, settle);
+        let minutes = accounting.balances.into_iter();
+        let minutes = minutes.map(|balance| Row::with_journal(balance, &in_flight));
+        Ok(Self::new(range, minutes.collect(), accounting.gaps))
     }
 
-    fn print(&self) {
-        let mut table = Table::new();
-        table.load_style(NOTHING);
-        table.set_header([
-            "minute",
-            "region",
-            "scheduled",
-            "ok",
-            "degraded",
-            "failed",
-            "missed",
-            "in flight",
-            "",
-        ]);
-        for column in table.column_iter_mut().skip(2).take(6) {
-            column.set_cell_alignment(CellAlignment::Right);
+    async fn of_fleet(
+        settings: &Settings,
+        range: TimeRange,
+        now: Timestamp,
+        settle: Duration,
+    ) -> Result<Self, Error> {
+        let results = services::clickhouse(settings)?;
+        let balances = results.balances(range).await;
+        let balances = balances.context("cannot read the ledger")?.into_iter();
+        let minutes = balances.map(|balance| Row::by_deadline(balance, now, settle));
+        let gaps = results.gaps(range).await.context("cannot read the gaps")?;
+        Ok(Self::new(range, minutes.collect(), gaps))
+    }
+
+    fn new(range: TimeRange, minutes: Vec<Row>, gaps: Vec<DispatchGap>) -> Self {
+        Self {
+            from: range.from,
+            to: range.to,
+            balanced: minutes.iter().all(|row| row.balanced),
+            minutes,
+            gaps,
         }
-        for Row {
-            balance,
-            in_flight,
-            balanced,
-        } in &self.minutes
-        {
-            let mark = if *balanced { "" } else { "DOES NOT BALANCE" };
+    }
+
+    fn picture(&self) -> String {
+        let mut text = self.table().text();
+        for gap in &self.gaps {
+            text += &format!("nothing was dispatched from {} to {}\n", gap.from, gap.to);
+        }
+        let scheduled: u64 = self.minutes.iter().map(|row| row.balance.scheduled).sum();
+        let verdict = if self.balanced {
+            "balances"
+        } else {
+            "DOES NOT BALANCE"
+        };
+        text + &format!(
+            "{scheduled} checks scheduled since {}: the ledger {verdict}\n",
+            self.from
+        )
+    }
+
+    fn table(&self) -> Columns {
+        let mut table = Columns::new(
+            [
+                "minute",
+                "region",
+                "scheduled",
+                "ok",
+                "degraded",
+                "failed",
+                "missed",
+                "in flight",
+                "",
+            ],
+            &[2, 3, 4, 5, 6, 7],
+        );
+        for row in &self.minutes {
+            let Row {
+                balance, in_flight, ..
+            } = row;
             let minute = balance.minute.to_string();
             let minute = minute.get(..16).unwrap_or_default().replace('T', " ");
             let counts = [
@@ -148,81 +191,17 @@ impl Ledger {
                 balance.degraded,
                 balance.failed,
                 balance.missed,
+                *in_flight,
             ];
-            let mut cells = vec![minute, balance.region.to_string()];
-            cells.extend(counts.iter().chain([in_flight]).map(ToString::to_string));
-            cells.push(mark.to_owned());
-            table.add_row(cells);
+            let mut cells = vec![plain(minute), plain(&balance.region)];
+            cells.extend(counts.map(plain));
+            cells.push(match row.state {
+                State::Balanced => plain(""),
+                State::Open => dim("open"),
+                State::Unbalanced => bad(row.fault()),
+            });
+            table.row(cells);
         }
-        anstream::println!("{table}");
-        for gap in &self.gaps {
-            anstream::println!("nothing was dispatched from {} to {}", gap.from, gap.to);
-        }
-        let scheduled: u64 = self.minutes.iter().map(|row| row.balance.scheduled).sum();
-        let verdict = if self.balanced {
-            "balances"
-        } else {
-            "DOES NOT BALANCE"
-        };
-        anstream::println!(
-            "{scheduled} checks scheduled since {}: the ledger {verdict}",
-            self.from
-        );
-    }
-}
-
-const MINUTE: Duration = Duration::from_mins(1);
-
-/// Tasks that may still settle, by minute and region.
-fn in_flight(unsettled: &[Check], now: Timestamp) -> HashMap<(Timestamp, Region), u64> {
-    let mut counts = HashMap::new();
-    for check in unsettled
-        .iter()
-        .filter(|check| check.deadline + SETTLE > now)
-    {
-        *counts
-            .entry((check.slot.floor(MINUTE), check.region.clone()))
-            .or_default() += 1;
-    }
-    counts
-}
-
-fn row(balance: Balance, in_flight: &HashMap<(Timestamp, Region), u64>) -> Row {
-    let place = (balance.minute, balance.region.clone());
-    let in_flight = in_flight.get(&place).copied().unwrap_or(0);
-    Row {
-        balanced: balance.scheduled == balance.settled() + in_flight,
-        in_flight,
-        balance,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(scheduled: u64, ok: u64, waiting: u64, balanced: bool) {
-        let minute = Timestamp::UNIX_EPOCH;
-        let balance = Balance {
-            scheduled,
-            ok,
-            ..Balance::empty(minute, Region::local())
-        };
-        let waiting = HashMap::from([((minute, Region::local()), waiting)]);
-        assert_eq!(
-            row(balance, &waiting).balanced,
-            balanced,
-            "{scheduled} {ok}"
-        );
-    }
-
-    #[test]
-    fn a_minute_balances_with_what_is_still_in_flight() {
-        check(10, 10, 0, true);
-        check(10, 8, 2, true);
-        check(10, 8, 1, false);
-        check(10, 10, 2, false);
-        check(10, 11, 0, false);
+        table
     }
 }

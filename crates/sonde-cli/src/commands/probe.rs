@@ -1,5 +1,6 @@
 //! `sonde probe`: a look at one target, phase by phase.
 
+mod fleet;
 mod request;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use crate::commands::check;
 use crate::configuration;
 use crate::exit::{Error, Exit};
 use crate::output::{Stdout, detail, json};
+use crate::services::ServiceOptions;
 
 /// Look at one target, phase by phase
 ///
@@ -27,6 +29,7 @@ Examples:
   sonde probe tcp://db.internal:5432 --timeout 2s
   sonde probe 'dns://192.0.2.53/shop.example?type=MX'
   sonde probe tls://shop.example --expect 'tls.days_left > 14'
+  sonde probe https://shop.example --regions fra,iad
   sonde probe https://shop.example/orders -H 'authorization: Bearer …' --body @order.json")]
 pub(crate) struct Options {
     /// What to probe
@@ -58,9 +61,14 @@ pub(crate) struct Options {
     /// A name server to use instead of the system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
     resolver: Option<SocketAddr>,
+    /// Look from these regions of a fleet instead of from here; separated by commas
+    #[arg(long, value_name = "REGIONS", value_delimiter = ',')]
+    regions: Vec<Region>,
     /// How the result is written to standard output
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
+    #[command(flatten)]
+    services: ServiceOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -75,12 +83,17 @@ enum Ip {
 enum Format {
     /// For people
     Pretty,
-    /// The result as one JSON object
+    /// The result as one JSON object; with --regions one document with all of them
     Json,
+    /// One result per line, as regions answer
+    Ndjson,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
-    let monitor = Arc::new(request::monitor(&options)?);
+    let monitor = request::monitor(&options)?;
+    if !options.regions.is_empty() {
+        return fleet::run(&options, monitor).await;
+    }
     let prober = Prober::new(Settings {
         egress: Egress::open(),
         resolver: options.resolver,
@@ -90,7 +103,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     .context("cannot probe anything from here")?;
     let queues = configuration::queue_settings(None)?;
     let check = Check::on_demand(
-        monitor,
+        Arc::new(monitor),
         Region::local(),
         &queues,
         RunId::random(),
@@ -100,6 +113,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let text = match options.format {
         Format::Pretty => detail::picture(&result, SystemClock.now()),
         Format::Json => json::single(&result)?,
+        Format::Ndjson => json::line(&result)?,
     };
     Stdout::new().write(&text)?;
     Ok(check::exit(&[result], false))

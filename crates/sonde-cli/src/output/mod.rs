@@ -1,5 +1,6 @@
 //! What results look like on standard output, one file per format.
 
+pub(crate) mod answers;
 pub(crate) mod detail;
 mod hints;
 pub(crate) mod json;
@@ -7,6 +8,7 @@ mod junit;
 mod lines;
 mod prometheus;
 mod style;
+pub(crate) mod table;
 mod tap;
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use serde::Serialize;
 use sonde_core::{CheckResult, Monitor, Outcome};
 
 pub(crate) use lines::Columns;
+pub(crate) use style::show_micros;
 
 /// Standard output. A reader that has gone away (`sonde check | head`) is no error: the exit code still tells.
 pub(crate) struct Stdout(anstream::AutoStream<io::Stdout>);

@@ -26,6 +26,10 @@ pub(super) fn monitor(options: &Options) -> Result<Monitor, Error> {
     monitor.expect.clone_from(&options.expect);
     if let Some(network) = network(&mut monitor.spec) {
         network.ip = options.ip.into();
+        // From here the prober's own setting does it; a checker elsewhere has only what the task says.
+        if !options.regions.is_empty() {
+            network.resolver = options.resolver;
+        }
     }
     if options.insecure {
         let tls = tls(&mut monitor.spec);

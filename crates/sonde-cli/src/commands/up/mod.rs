@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
 use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
-use sonde_ingester::{Ingester, IngesterMetrics};
+use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{Queue, TaskKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
@@ -205,7 +205,9 @@ impl Machine {
             queue: Arc::clone(&self.queue) as _,
             results: Arc::clone(&self.results) as _,
             partitions: PARTITIONS,
+            options: IngesterOptions::LOCAL,
             stored: self.stored.clone(),
+            storing: watch::Sender::new(true),
             metrics: IngesterMetrics::register(registry),
         };
         roles::start(roles, dispatcher, schedule, configured, checker, ingester);
