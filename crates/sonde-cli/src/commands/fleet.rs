@@ -1,0 +1,331 @@
+//! `sonde fleet`: which regions there are, who checks in them, and what waits for them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde::Serialize;
+use sonde_core::{Clock as _, QueueSettings, Region, SystemClock, Timestamp, parse_duration};
+use sonde_queue::fleet::{self, CheckerStatus, Heartbeat};
+use sonde_queue::{Announcement, Bus, Queue, QueueError, QueueName, Topic};
+use tokio::time::{Instant, timeout_at};
+
+use crate::exit::{Error, Exit};
+use crate::output::table::{Columns, bad, bold, plain, warning};
+use crate::output::{Stdout, show_micros};
+use crate::services::{self, ServiceOptions};
+
+/// Beyond it results are marked suspect.
+const CLOCK_SUSPECT: Duration = Duration::from_secs(30);
+/// Clocks that are kept by anything differ by less.
+const CLOCK_ODD: Duration = Duration::from_secs(1);
+
+/// Show the fleet: regions, their checkers, and what waits in their queues
+///
+/// Asks every checker how it is. Exit code 1 when a region has no checker.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Regions that there should be, separated by commas; by default those of the configuration
+    #[arg(long, value_name = "REGIONS", value_delimiter = ',')]
+    regions: Vec<Region>,
+    /// How long checkers have to answer
+    #[arg(long, value_name = "DURATION", default_value = "1500ms", value_parser = parse_duration)]
+    wait: Duration,
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+    #[command(flatten)]
+    services: ServiceOptions,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people
+    Pretty,
+    /// One JSON document
+    Json,
+}
+
+pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
+    let settings = options.services.settings()?;
+    let queues = options.services.queue_settings(&settings)?;
+    let broker = services::broker(&settings, "sonde fleet").await?;
+    let expected = if options.regions.is_empty() && settings.libsql.location.is_some() {
+        services::regions(&settings).await?
+    } else {
+        options.regions
+    };
+    let known = !expected.is_empty();
+    let fleet = Fleet::gather(&broker, &broker, &queues, expected, options.wait).await;
+    let fleet = fleet.context("cannot ask the fleet")?;
+    broker.close().await;
+    let text = match options.format {
+        Format::Json => serde_json::to_string_pretty(&fleet).context("cannot write JSON")? + "\n",
+        Format::Pretty => fleet.picture(SystemClock.now()),
+    };
+    Stdout::new().write(&text)?;
+    if !known {
+        anstream::eprintln!(
+            "regions without checkers cannot be seen: name the regions with --regions, or the configuration with \
+             --libsql-url or SONDE_LIBSQL_URL"
+        );
+    }
+    Ok(fleet.exit())
+}
+
+/// All that answered, and all that should have.
+#[derive(Debug, Serialize)]
+struct Fleet {
+    regions: Vec<RegionView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RegionView {
+    region: Region,
+    /// Sorted by id.
+    checkers: Vec<CheckerStatus>,
+    /// Absent when a queue of the region is not declared.
+    queues: Option<Waiting>,
+}
+
+/// Of all queues of a region.
+#[derive(Debug, Default, Serialize)]
+struct Waiting {
+    ready: u64,
+    consumers: u32,
+}
+
+impl Fleet {
+    async fn gather(
+        queue: &dyn Queue,
+        bus: &dyn Bus,
+        settings: &QueueSettings,
+        expected: Vec<Region>,
+        wait: Duration,
+    ) -> Result<Self, QueueError> {
+        let mut by_region: BTreeMap<Region, Vec<CheckerStatus>> = BTreeMap::new();
+        for region in expected {
+            by_region.entry(region).or_default();
+        }
+        for checker in roll_call(bus, wait).await? {
+            let checkers = by_region.entry(checker.region.clone()).or_default();
+            checkers.push(checker);
+        }
+        let mut regions = Vec::new();
+        for (region, checkers) in by_region {
+            regions.push(RegionView {
+                queues: waiting(queue, settings, &region).await?,
+                region,
+                checkers,
+            });
+        }
+        Ok(Self { regions })
+    }
+
+    fn exit(&self) -> Exit {
+        if self.regions.is_empty() || self.regions.iter().any(|view| view.checkers.is_empty()) {
+            Exit::Failed
+        } else {
+            Exit::Ok
+        }
+    }
+
+    fn picture(&self, now: Timestamp) -> String {
+        if self.regions.is_empty() {
+            return "no checker answered\n".to_owned();
+        }
+        let mut text = self.regions_table().text();
+        let mut checkers = self.regions.iter().flat_map(|view| &view.checkers);
+        if let Some(first) = checkers.next() {
+            let mut table = Columns::new(
+                [
+                    "region",
+                    "checker",
+                    "version",
+                    "up",
+                    "in flight",
+                    "executed",
+                    "waited",
+                    "clock",
+                    "",
+                ],
+                &[3, 4, 5, 6, 7],
+            );
+            for checker in std::iter::once(first).chain(checkers) {
+                table.row(checker_cells(checker, now));
+            }
+            text.push('\n');
+            text.push_str(&table.text());
+        }
+        text
+    }
+
+    fn regions_table(&self) -> Columns {
+        let mut table = Columns::new(
+            ["region", "checkers", "waiting", "consumers", ""],
+            &[1, 2, 3],
+        );
+        for RegionView {
+            region,
+            checkers,
+            queues,
+        } in &self.regions
+        {
+            let count = checkers.len();
+            let (ready, consumers) = match queues {
+                Some(Waiting { ready, consumers }) => (ready.to_string(), consumers.to_string()),
+                None => ("–".to_owned(), "–".to_owned()),
+            };
+            let note = match (count, queues) {
+                (0, _) => bad("NO CHECKER"),
+                (_, None) => bad("queues missing: sonde queues apply"),
+                _ if checkers.iter().all(|checker| checker.draining) => bad("all are stopping"),
+                _ => plain(""),
+            };
+            table.row([
+                bold(region),
+                if count == 0 { bad(count) } else { plain(count) },
+                plain(ready),
+                plain(consumers),
+                note,
+            ]);
+        }
+        table
+    }
+}
+
+/// Who answers within `wait`, sorted by id.
+pub(crate) async fn roll_call(
+    bus: &dyn Bus,
+    wait: Duration,
+) -> Result<Vec<CheckerStatus>, QueueError> {
+    let mut listener = bus.listen(&[Topic::Heartbeat]).await?;
+    bus.announce(Announcement {
+        topic: Topic::RollCall,
+        payload: Vec::new(),
+    })
+    .await?;
+    let until = Instant::now() + wait;
+    let mut checkers = BTreeMap::new();
+    while let Ok(heard) = timeout_at(until, listener.next()).await {
+        match fleet::decode::<Heartbeat>(&heard?.payload) {
+            Ok(Heartbeat { status, .. }) => drop(checkers.insert(status.id.clone(), status)),
+            Err(error) => {
+                tracing::warn!(
+                    error = sonde_core::chain(&error),
+                    "a heartbeat is unreadable"
+                );
+            }
+        }
+    }
+    Ok(checkers.into_values().collect())
+}
+
+/// The regions that answer within `wait`.
+pub(crate) async fn regions_heard(
+    bus: &dyn Bus,
+    wait: Duration,
+) -> Result<BTreeSet<Region>, QueueError> {
+    let checkers = roll_call(bus, wait).await?;
+    Ok(checkers.into_iter().map(|checker| checker.region).collect())
+}
+
+async fn waiting(
+    queue: &dyn Queue,
+    settings: &QueueSettings,
+    region: &Region,
+) -> Result<Option<Waiting>, QueueError> {
+    let classes = settings.frequencies.iter().map(|class| QueueName::Checks {
+        frequency: class.name.clone(),
+        region: region.clone(),
+    });
+    let now = QueueName::Now {
+        region: region.clone(),
+    };
+    let mut waiting = Waiting::default();
+    for name in classes.chain([now]) {
+        match queue.depth(&name).await {
+            Ok(depth) => {
+                waiting.ready += depth.ready;
+                waiting.consumers += depth.consumers;
+            }
+            Err(QueueError::NotDeclared(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(waiting))
+}
+
+fn checker_cells(checker: &CheckerStatus, now: Timestamp) -> [comfy_table::Cell; 9] {
+    let CheckerStatus {
+        id,
+        version,
+        region,
+        started_at,
+        in_flight,
+        permits,
+        executed,
+        queue_wait_us,
+        clock_offset_us,
+        unwell,
+        draining,
+    } = checker;
+    let busy = format!("{in_flight}/{permits}");
+    let note = match (unwell, draining) {
+        (Some(why), _) => bad(format!("unwell: {why}")),
+        (None, true) => warning("stopping"),
+        (None, false) => plain(""),
+    };
+    [
+        bold(region),
+        plain(id),
+        plain(version),
+        plain(age(now.since(*started_at))),
+        if in_flight >= permits {
+            warning(busy)
+        } else {
+            plain(busy)
+        },
+        plain(executed),
+        plain(show_micros(*queue_wait_us)),
+        clock(*clock_offset_us),
+        note,
+    ]
+}
+
+/// What the checker's clock is ahead (+) or behind (-) the leader's.
+fn clock(behind_us: Option<i64>) -> comfy_table::Cell {
+    let Some(behind) = behind_us else {
+        return plain("–");
+    };
+    let sign = if behind > 0 { '-' } else { '+' };
+    let off = Duration::from_micros(behind.unsigned_abs());
+    let text = format!("{sign}{}", show_micros(behind.unsigned_abs()));
+    if off > CLOCK_SUSPECT {
+        bad(text)
+    } else if off > CLOCK_ODD {
+        warning(text)
+    } else {
+        plain(text)
+    }
+}
+
+/// The two largest units: `3d 4h`, `12m 5s`, `40s`.
+fn age(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')];
+    let first = units.iter().position(|(size, _)| seconds >= *size);
+    let first = first.unwrap_or(units.len() - 1);
+    let mut left = seconds;
+    let parts = units.iter().skip(first).take(2).map(|(size, name)| {
+        let count = left / size;
+        left %= size;
+        (count, name)
+    });
+    let parts: Vec<String> = parts
+        .enumerate()
+        .filter(|(n, (count, _))| *n == 0 || *count > 0)
+        .map(|(_, (count, name))| format!("{count}{name}"))
+        .collect();
+    parts.join(" ")
+}
