@@ -137,11 +137,12 @@ services_start_sqld() {
     echo "$port /health" >"$directory/sqld.ready"
 }
 
-# process NAME COMMAND…: in the background of services_start, with its id in DIR/NAME.process.
+# process NAME COMMAND…: in the background, with its id in $directory/NAME.process. In a session of its own: Ctrl-C in the
+# terminal reaches only who asked for it, and that one stops everything in order.
 process() {
     local name="$1"
     shift
-    "$@" >"$directory/$name.log" 2>&1 </dev/null &
+    setsid "$@" >"$directory/$name.log" 2>&1 </dev/null &
     echo $! >"$directory/$name.process"
 }
 

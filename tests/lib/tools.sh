@@ -1,7 +1,9 @@
 # Tools that the test command needs, installed when they are missing. Sourced by tests/run.
 # shellcheck shell=bash
 
+# shellcheck disable=SC2034 # for tests/run
 CARGO_DENY_VERSION=0.20.2
+# shellcheck disable=SC2034 # for tests/run
 CARGO_MACHETE_VERSION=0.9.2
 
 TOOLS="${SONDE_TOOLS:-$HOME/.cache/sonde-tools}"

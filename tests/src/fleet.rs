@@ -92,6 +92,8 @@ pub struct Fleet {
     directory: TempDir,
     /// When every process was ready: from then on no slot may lack a row.
     dispatched_from: Timestamp,
+    /// How many monitors there were then. Those that came later count from their first row.
+    original: usize,
 }
 
 impl Fleet {
@@ -125,6 +127,7 @@ impl Fleet {
             engine,
             target: HttpStub::start([("/", Reply::text("up").after(delay))]).await,
             directory: tempfile::tempdir().expect("a temporary folder"),
+            original: options.monitors,
             options,
             dispatchers: Vec::new(),
             checkers: Vec::new(),
@@ -148,8 +151,8 @@ impl Fleet {
         }
     }
 
-    /// Replaces the configuration by so many monitors of the target: `m0`, `m1` and so on.
-    pub async fn configure(&self, monitors: usize) {
+    /// Replaces the configuration on the primary by so many monitors of the target: `m0`, `m1` and so on.
+    async fn configure(&self, monitors: usize) {
         let seconds = self.options.interval.as_secs();
         let regions = self.options.regions.join(", ");
         let mut text = format!(
@@ -163,6 +166,12 @@ impl Fleet {
         std::fs::write(&file, text).expect("the folder can be written");
         let file = file.display().to_string();
         self.succeed(["config", "load", "-c", &file]).await;
+    }
+
+    /// Adds monitors, as a user does while everything runs.
+    pub async fn grow(&mut self, monitors: usize) {
+        self.options.monitors += monitors;
+        self.configure(self.options.monitors).await;
     }
 
     async fn launch(&mut self) {

@@ -101,6 +101,39 @@ impl Amqp {
         let answer = self.manage(Method::POST, &path, message).await;
         answer["routed"] == true
     }
+
+    /// A queue that gets a copy of what is published to an exchange with one of these keys.
+    pub async fn eavesdrop(&self, queue: &str, exchange: &str, keys: &[String]) {
+        let path = format!("/api/queues/{}/{queue}", self.vhost);
+        let durable = json!({"durable": true});
+        self.manage(Method::PUT, &path, durable).await;
+        for key in keys {
+            let path = format!("/api/bindings/{}/e/{exchange}/q/{queue}", self.vhost);
+            let binding = json!({"routing_key": key});
+            self.manage(Method::POST, &path, binding).await;
+        }
+    }
+
+    /// Takes up to so many messages out of a queue: routing keys and payloads.
+    pub async fn take(&self, queue: &str, count: usize) -> Vec<(String, Value)> {
+        let path = format!("/api/queues/{}/{queue}/get", self.vhost);
+        let get = json!({"count": count, "ackmode": "ack_requeue_false", "encoding": "auto"});
+        let messages = self.manage(Method::POST, &path, get).await;
+        let messages = messages.as_array().cloned().unwrap_or_default();
+        messages
+            .iter()
+            .map(|message| {
+                let text = |name: &str| message[name].as_str().unwrap_or_default();
+                let payload = serde_json::from_str(text("payload")).unwrap_or_default();
+                (text("routing_key").to_owned(), payload)
+            })
+            .collect()
+    }
+
+    pub async fn delete_queue(&self, queue: &str) {
+        let path = format!("/api/queues/{}/{queue}", self.vhost);
+        self.manage(Method::DELETE, &path, Value::Null).await;
+    }
 }
 
 impl Drop for Amqp {

@@ -146,7 +146,12 @@ impl Fleet {
             for region in &self.options.regions {
                 let found = slots.remove(&(monitor.clone(), (*region).to_owned()));
                 let found = found.unwrap_or_default();
-                let expected = self.expected(&monitor, &found, until);
+                let from = if n < self.original {
+                    self.dispatched_from
+                } else {
+                    until
+                };
+                let expected = self.expected(&monitor, &found, from, until);
                 let different = expected.symmetric_difference(&found);
                 wrong.extend(different.map(|slot| {
                     let slot = Timestamp::from_micros(*slot);
@@ -159,13 +164,19 @@ impl Fleet {
         nothing("rows of monitors that do not exist", &strangers)
     }
 
-    /// All slots of a monitor: what was dispatched before all were ready counts too, and what was dispatched while it
-    /// was stopped.
-    fn expected(&self, monitor: &str, found: &BTreeSet<i64>, until: Timestamp) -> BTreeSet<i64> {
+    /// All slots of a monitor between two instants: what was dispatched before or after them counts
+    /// too.
+    fn expected(
+        &self,
+        monitor: &str,
+        found: &BTreeSet<i64>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> BTreeSet<i64> {
         let id = MonitorId::new(monitor).expect("a slug");
         let cadence = Cadence::new(&WorkspaceId::local(), &id, self.options.interval);
         let first = found.first().copied().unwrap_or(i64::MAX);
-        let first = first.min(self.dispatched_from.as_micros());
+        let first = first.min(from.as_micros());
         let end = found.last().map_or(0, |slot| slot + 1);
         let end = end.max(until.as_micros());
         let slots = cadence.between(Timestamp::from_micros(first), Timestamp::from_micros(end));

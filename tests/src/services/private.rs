@@ -146,6 +146,31 @@ pub async fn engine() -> Option<Engine> {
 }
 
 impl Engine {
+    /// Asks for faults; `parameters` as `tests/services/clickhouse.py` knows them.
+    pub async fn fault(&self, parameters: &str) {
+        let url = format!("{}/-/fault?{parameters}", self.base_url);
+        let answer = Client::new().post(url).send().await;
+        let answer = answer.expect("the engine answers");
+        assert!(answer.status().is_success(), "{parameters}: {answer:?}");
+    }
+
+    /// How many kinds of faults have not all happened yet.
+    pub async fn pending_faults(&self) -> usize {
+        let url = format!("{}/-/fault", self.base_url);
+        let answer = Client::new().get(url).send().await;
+        let text = answer.expect("the engine answers").text().await;
+        let faults: serde_json::Value =
+            serde_json::from_str(&text.expect("a list")).expect("a list");
+        faults.as_array().map_or(0, Vec::len)
+    }
+
+    /// No more faults.
+    pub async fn heal(&self) {
+        let url = format!("{}/-/fault", self.base_url);
+        let answer = Client::new().delete(url).send().await;
+        answer.expect("the engine answers");
+    }
+
     /// A fresh database; `name` tells whose it is.
     pub async fn database(&self, name: &str) -> Clickhouse {
         Clickhouse::create(&self.base_url, name).await
