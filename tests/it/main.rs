@@ -8,6 +8,10 @@
 
 mod amqp;
 mod cli;
+mod fleet_broker;
+mod fleet_messages;
+mod fleet_processes;
+mod fleet_stores;
 mod infra;
 mod links;
 mod probe_bodies;
