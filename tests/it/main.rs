@@ -8,6 +8,7 @@
 
 mod amqp;
 mod cli;
+mod clickhouse;
 mod fleet_broker;
 mod fleet_messages;
 mod fleet_processes;

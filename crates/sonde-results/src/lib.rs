@@ -1,7 +1,9 @@
 //! Results: rows merged by one rule, and the questions that people ask of them.
 //!
-//! [`libsql`] keeps them in a local file; every backend passes the same conformance suite.
+//! [`libsql`] keeps them in a local file, [`clickhouse`] on a server for a fleet; every backend passes the same
+//! conformance suite.
 
+pub mod clickhouse;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
@@ -24,6 +26,11 @@ pub enum ResultsError {
     /// A newer release wrote this store.
     #[error("the results store has schema {found}, newer than {known}: use a newer release")]
     NewerSchema { found: u32, known: u32 },
+    /// An older release, or none, wrote this store.
+    #[error(
+        "the results store has schema {found}, this release needs {known}: run `sonde migrate`"
+    )]
+    OutdatedSchema { found: u32, known: u32 },
     /// A stored row cannot be read back.
     #[error("a stored row is unreadable")]
     Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -105,13 +105,15 @@ const IS_RECORDED: &str = "SELECT 1 FROM check_results
 WHERE workspace = ?1 AND monitor = ?2 AND slot = ?3 AND region = ?4 AND run_id = ?5
 UNION ALL SELECT 1 FROM unsettled_checks
 WHERE workspace = ?1 AND monitor = ?2 AND slot = ?3 AND region = ?4 AND run_id = ?5";
-const ADD_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, scheduled)
-VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET scheduled = scheduled + excluded.scheduled";
+const ADD_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, scheduled, deadline)
+VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET scheduled = scheduled + excluded.scheduled,
+deadline = max(ifnull(deadline, 0), excluded.deadline)";
 const UNSETTLED: &str = "SELECT body, monitor, region, slot FROM unsettled_checks
 ORDER BY slot, workspace, monitor, region, run_id";
 
-const RAISE_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, scheduled)
-VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET scheduled = max(scheduled, excluded.scheduled)";
+const RAISE_SCHEDULED: &str = "INSERT INTO ledger (minute, region, frequency, scheduled, deadline)
+VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET scheduled = max(scheduled, excluded.scheduled),
+deadline = max(ifnull(deadline, 0), excluded.deadline)";
 
 /// What a dispatcher elsewhere accounted for.
 pub(super) async fn record(
@@ -125,6 +127,7 @@ pub(super) async fn record(
             entry.region.as_str(),
             entry.frequency.as_str(),
             signed(entry.scheduled),
+            entry.deadline.as_micros(),
         );
         writer.execute(RAISE_SCHEDULED, row).await?;
     }
@@ -141,7 +144,7 @@ async fn record_check(writer: &mut Writer, check: &Check, counts: &mut Counts) -
     params.push(body.into());
     let inserted = writer.execute(INSERT_UNSETTLED, params).await?;
     if inserted > 0 && check.trigger == Trigger::Schedule {
-        counts.add(&check.frequency, &check.key());
+        counts.add(&check.frequency, &check.key(), check.deadline);
     }
     Ok(())
 }
@@ -157,29 +160,33 @@ async fn record_missed(
         .first(IS_RECORDED, key_values(&key), |_| Ok(()))
         .await?;
     if recorded.is_none() && result.trigger == Trigger::Schedule {
-        counts.add(frequency, &key);
+        let deadline = key.slot + Duration::from_micros(result.interval_us);
+        counts.add(frequency, &key, deadline);
     }
     write::store_one(writer, result).await
 }
 
-/// Newly scheduled checks by what the ledger counts them under.
+/// Newly scheduled checks and their last deadline, by what the ledger counts them under.
 #[derive(Default)]
-struct Counts(BTreeMap<(Timestamp, Region, Frequency), u64>);
+struct Counts(BTreeMap<(Timestamp, Region, Frequency), (u64, Timestamp)>);
 
 impl Counts {
-    fn add(&mut self, frequency: &Frequency, key: &CheckKey) {
+    fn add(&mut self, frequency: &Frequency, key: &CheckKey, deadline: Timestamp) {
         let minute = key.slot.floor(Duration::from_mins(1));
         let entry = (minute, key.region.clone(), frequency.clone());
-        *self.0.entry(entry).or_default() += 1;
+        let (scheduled, last) = self.0.entry(entry).or_insert((0, deadline));
+        *scheduled += 1;
+        *last = deadline.max(*last);
     }
 
     async fn write(self, writer: &mut Writer) -> Result<()> {
-        for ((minute, region, frequency), scheduled) in self.0 {
+        for ((minute, region, frequency), (scheduled, deadline)) in self.0 {
             let entry = (
                 minute.as_micros(),
                 region.as_str(),
                 frequency.as_str(),
                 signed(scheduled),
+                deadline.as_micros(),
             );
             writer.execute(ADD_SCHEDULED, entry).await?;
         }

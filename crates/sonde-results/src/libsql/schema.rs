@@ -1,7 +1,7 @@
 //! Tables and how they came to be. A migration that was released is never edited.
 
 /// What leads from each version (`PRAGMA user_version`) to the next.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, DEADLINES];
 
 /// Numbers and bodies are apart so that statistics read few pages; a body's id never changes, so what points to it
 /// follows every merge. Times are microseconds since the epoch.
@@ -66,3 +66,6 @@ CREATE TABLE watermark (
     slot INTEGER NOT NULL
 ) STRICT;
 ";
+
+/// Until when what was scheduled may rightly be on its way; unknown for what older releases took down.
+const DEADLINES: &str = "ALTER TABLE ledger ADD COLUMN deadline INTEGER";

@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 use super::*;
 
-crate::results_conformance!(libsql, async { crate::libsql::tests::Fresh::open().await });
+crate::results_conformance!(libsql, async {
+    Some(crate::libsql::tests::Fresh::open().await)
+});
 
 const START: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
 const EVER: TimeRange = TimeRange {
@@ -120,6 +122,7 @@ async fn replaying_a_dispatch_counts_nothing_twice() {
 
     let balance = only_balance(&fresh).await;
     assert_eq!((balance.scheduled, balance.ok, balance.missed), (5, 1, 3));
+    assert_eq!(balance.deadline, Some(check(20).deadline));
     let recovered = fresh.recover().await.unwrap();
     assert_eq!(keys(&recovered.unsettled), keys(&checks[2..]));
     assert_eq!(fresh.gaps(EVER).await.unwrap(), [gap]);
@@ -253,7 +256,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         error,
         ResultsError::NewerSchema {
             found: 99,
-            known: 1
+            known: 2
         }
     ));
 }
