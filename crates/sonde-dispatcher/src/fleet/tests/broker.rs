@@ -19,7 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) const START: Timestamp = Timestamp::from_micros(1_763_640_017_000_000);
+/// The first minute ends between two times at which open minutes are told, so that its last counts are told but once.
+pub(super) const START: Timestamp = Timestamp::from_micros(1_763_640_022_000_000);
 const MINUTE: Duration = Duration::from_mins(1);
 
 pub(super) struct PausedClock {
