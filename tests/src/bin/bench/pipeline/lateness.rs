@@ -31,6 +31,7 @@ const WARM_UP: Duration = Duration::from_secs(5);
 pub(super) struct Dispatching {
     /// From opening the configuration file to the first task in the queue.
     pub(super) load: Duration,
+    pub(super) load_cpu: Duration,
     pub(super) memory: u64,
     pub(super) peak: u64,
     pub(super) per_second: f64,
@@ -76,7 +77,7 @@ pub(super) async fn dispatch(file: &Path, time: Duration) -> anyhow::Result<Disp
     let stopped = stop.clone();
     running.spawn(async move { dispatcher.run(changed, stopped).await });
     take(&mut *consumer).await?;
-    let load = begin.elapsed();
+    let (load, load_cpu) = (begin.elapsed(), own_cpu());
 
     lateness(&mut *consumer, WARM_UP).await?;
     let pid = std::process::id();
@@ -90,6 +91,7 @@ pub(super) async fn dispatch(file: &Path, time: Duration) -> anyhow::Result<Disp
     let tasks = u32::try_from(late.len())?.max(1);
     Ok(Dispatching {
         load,
+        load_cpu,
         memory,
         peak: peak_memory(pid),
         per_second: f64::from(tasks) / elapsed.as_secs_f64(),

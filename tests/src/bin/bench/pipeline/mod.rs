@@ -39,6 +39,7 @@ enum Part {
 pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let options = Options::parse(arguments)?;
     let (begin, mut report) = (Instant::now(), Report::default());
+    say(format!("load of the machine before: {}", load()));
     if options.has(Part::Dispatcher) {
         say("\n## Dispatcher");
         let monitors = if options.quick { 100_000 } else { 1_000_000 };
@@ -69,8 +70,20 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
         }
     }
     report.finish();
-    say(format!("\nmeasured in {} s", begin.elapsed().as_secs()));
+    let (seconds, load) = (begin.elapsed().as_secs(), load());
+    say(format!(
+        "\nmeasured in {seconds} s; load of the machine after: {load}"
+    ));
     Ok(())
+}
+
+/// Of the last one, five and fifteen minutes: what runs beside the benchmark makes its figures worse.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace()
+        .take(3)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 async fn bare_limit(

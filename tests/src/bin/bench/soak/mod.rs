@@ -92,9 +92,8 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
     };
     hurt.run(&mut checkers, &mut watch, time).await?;
 
-    // The one that stands by first, so that it does not take over.
     say("stopping dispatch");
-    for dispatcher in dispatchers.into_iter().rev() {
+    for dispatcher in dispatchers {
         stop(dispatcher.running).await?;
     }
     let settled = watch.settle(SETTLE).await?;

@@ -5,9 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use sonde_core::Timestamp;
+use tokio::time::Instant;
 
 use crate::figures::say;
 use crate::fleet::Fleet;
+
+/// Until the last rows are in the rollups.
+const ROLLED_UP: Duration = Duration::from_mins(5);
 
 pub(super) async fn prove(
     fleet: &Fleet,
@@ -22,6 +26,7 @@ pub(super) async fn prove(
         "the ledger says {scheduled} checks, the slots counted are {rows}"
     );
     ensure!(rows > 0, "nothing was checked since {begin}");
+    rollups(fleet).await?;
     say(format!(
         "every slot is accounted for: {rows} scheduled, {rows} merged rows, one per slot, none left out"
     ));
@@ -105,4 +110,26 @@ async fn slots(fleet: &Fleet, interval: Duration) -> anyhow::Result<u64> {
     ensure!(number("twice")? == 0, "some slots have several rows");
     ensure!(number("holes")? == 0, "some slots have no row");
     number("rows")
+}
+
+/// The rollups' counts are those of the rows, once the job that makes them has seen the last row.
+async fn rollups(fleet: &Fleet) -> anyhow::Result<()> {
+    let select = "SELECT count() AS wrong FROM (SELECT sum(n) AS difference FROM \
+                  (SELECT monitor, region, bucket, toInt64(ok + degraded + failed + missed) AS n FROM sonde_rollup_15m \
+                  UNION ALL SELECT monitor, region, toStartOfFifteenMinutes(slot) AS bucket, -1 AS n FROM sonde_checks) \
+                  GROUP BY monitor, region, bucket HAVING difference != 0)";
+    let begin = Instant::now();
+    loop {
+        let rows = fleet.rows(select).await;
+        let wrong = rows.first().and_then(|row| row["wrong"].as_u64());
+        if wrong == Some(0) {
+            say("the rollups equal the rows");
+            return Ok(());
+        }
+        ensure!(
+            begin.elapsed() < ROLLED_UP,
+            "{wrong:?} rollups differ from the rows"
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

@@ -53,8 +53,10 @@ impl Watch {
         self.most.results = self.most.results.max(waiting.results);
         self.most.dead = self.most.dead.max(waiting.dead);
         for checker in checkers {
-            if let Some(role) = &checker.role {
-                let redelivered = role.metric("sonde_checker_redelivered_tasks_total").await?;
+            // A checker that is too busy to tell is asked again.
+            if let Some(role) = &checker.role
+                && let Ok(redelivered) = role.metric("sonde_checker_redelivered_tasks_total").await
+            {
                 self.current.insert(checker.name.clone(), redelivered);
             }
         }
