@@ -1,6 +1,11 @@
-//! How a local libSQL file is opened, kept private and migrated: what the stores of configuration and results share.
+//! How libSQL is reached: a local file, opened, kept private and migrated; a primary over HTTP; a replica of one. What
+//! the stores of configuration and results share.
 //!
 //! libSQL works on the thread that calls it, so everything happens on blocking threads: a slow disk never delays a probe.
+
+mod connector;
+mod primary;
+mod replica;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -14,6 +19,8 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 pub use libsql;
+pub use primary::{Migrated, Primary, Remote};
+pub use replica::{ReplicaFile, is_damage};
 
 /// How long one process waits for another's lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +39,12 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct Unavailable(Box<dyn std::error::Error + Send + Sync>);
+
+impl Unavailable {
+    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
 
 impl From<libsql::Error> for Unavailable {
     fn from(error: libsql::Error) -> Self {
@@ -91,6 +104,12 @@ impl LocalFile {
         .await
     }
 
+    /// The number of migrations that the file has seen.
+    pub async fn schema(&self) -> Result<u32, Unavailable> {
+        let file = self.clone();
+        blocking(async move || Ok(version(&file.connect()?).await?)).await
+    }
+
     pub fn connect(&self) -> Result<Connection, libsql::Error> {
         let connection = self.0.connect()?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -138,18 +157,21 @@ async fn version(connection: &Connection) -> Result<u32, libsql::Error> {
 
 /// The file holds secrets; what libSQL puts beside it gets the same mode.
 fn create_private(path: &Path) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-    }
+    create_folder(path)?;
     OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(path)?;
     Ok(())
+}
+
+/// The one that `path` is to be in.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(test)]

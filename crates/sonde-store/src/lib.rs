@@ -1,6 +1,6 @@
 //! Configuration and state: what people set, behind traits.
 //!
-//! [`libsql`] keeps it in a local file; every backend passes the same conformance suite.
+//! [`libsql`] keeps it in a local file, or at a primary with replicas; every backend passes the same conformance suite.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -18,6 +18,12 @@ pub enum StoreError {
     /// A newer release wrote this store.
     #[error("the configuration store has schema {found}, newer than {known}: use a newer release")]
     NewerSchema { found: u32, known: u32 },
+    /// An older release wrote this store, which is not this process's to change.
+    #[error("the configuration store has schema {found}, older than {known}: run `sonde migrate`")]
+    OlderSchema { found: u32, known: u32 },
+    /// A replica that was never in step with its primary knows nothing.
+    #[error("the replica of the configuration is not synced yet")]
+    Unsynced,
     #[error("stored {what} `{id}` is unreadable")]
     Corrupt {
         what: &'static str,

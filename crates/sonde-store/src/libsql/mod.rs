@@ -1,6 +1,7 @@
-//! The libSQL backend: one local file with one writer.
+//! The libSQL backend: a local file with one writer, a primary over HTTP, or a replica of one.
 
 mod queries;
+mod replica;
 mod schema;
 
 use std::path::Path;
@@ -9,33 +10,71 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
 use sonde_libsql::libsql::{self, Connection};
-use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
+use sonde_libsql::{LocalFile, OpenError, Remote, Unavailable, blocking};
 use tokio::sync::Mutex;
+
+pub use replica::{Replica, SyncStatus};
+pub use sonde_libsql::{Migrated, Primary};
 
 use crate::{Changes, ConfigStore, Monitors, Result, Revision, StoreError};
 
-/// The configuration of one machine in one file.
-pub struct LibsqlStore {
-    file: LocalFile,
-    writer: Arc<Mutex<Connection>>,
+/// The configuration of one machine in one file, or that of a fleet at its primary.
+pub struct LibsqlStore(Backend);
+
+enum Backend {
+    File {
+        file: LocalFile,
+        writer: Arc<Mutex<Connection>>,
+    },
+    Remote(Remote),
 }
 
 impl LibsqlStore {
     /// Opens or creates the file, readable by its owner alone, and migrates it.
     pub async fn open(path: &Path) -> Result<Self> {
         let (file, writer) = LocalFile::open(path, schema::MIGRATIONS).await?;
-        Ok(Self {
+        Ok(Self(Backend::File {
             file,
             writer: Arc::new(Mutex::new(writer)),
-        })
+        }))
+    }
+
+    /// Connects to a primary whose schema is this release's.
+    pub async fn remote(primary: &Primary) -> Result<Self> {
+        let remote = Remote::new(primary).await?;
+        expect_schema(remote.schema().await?)?;
+        Ok(Self(Backend::Remote(remote)))
+    }
+
+    /// Brings the primary to this release's schema. Safe to run any number of times, also at once.
+    pub async fn migrate(primary: &Primary) -> Result<Migrated> {
+        Ok(Remote::migrate(primary, schema::MIGRATIONS).await?)
     }
 
     async fn read<T: Send + 'static>(
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let file = self.file.clone();
-        blocking(async move || question(&file.connect()?).await).await
+        match &self.0 {
+            Backend::Remote(remote) => remote.call(question).await,
+            Backend::File { file, .. } => {
+                let file = file.clone();
+                blocking(async move || question(&file.connect()?).await).await
+            }
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        change: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        match &self.0 {
+            Backend::Remote(remote) => remote.call(change).await,
+            Backend::File { writer, .. } => {
+                let writer = writer.clone().lock_owned().await;
+                blocking(async move || change(&writer).await).await
+            }
+        }
     }
 }
 
@@ -65,9 +104,19 @@ impl ConfigStore for LibsqlStore {
 
     async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
         let (workspace, monitors) = (workspace.clone(), monitors.to_vec());
-        let writer = self.writer.clone().lock_owned().await;
-        blocking(async move || queries::replace_monitors(&writer, &workspace, &monitors).await)
-            .await
+        self.write(async move |connection| {
+            queries::replace_monitors(connection, &workspace, &monitors).await
+        })
+        .await
+    }
+}
+
+fn expect_schema(found: u32) -> Result<()> {
+    let known = u32::try_from(schema::MIGRATIONS.len()).unwrap_or(u32::MAX);
+    match found {
+        newer if newer > known => Err(StoreError::NewerSchema { found, known }),
+        older if older < known => Err(StoreError::OlderSchema { found, known }),
+        _ => Ok(()),
     }
 }
 
@@ -105,7 +154,9 @@ mod tests {
 
     use super::*;
 
-    crate::store_conformance!(libsql, async { crate::libsql::tests::Fresh::open().await });
+    crate::store_conformance!(libsql, async {
+        Some(crate::libsql::tests::Fresh::open().await)
+    });
 
     struct Fresh {
         store: LibsqlStore,
@@ -122,7 +173,10 @@ mod tests {
         }
 
         async fn run(&self, sql: &str) {
-            let connection = self.store.file.connect().unwrap();
+            let Backend::File { file, .. } = &self.store.0 else {
+                unreachable!("it was opened as a file");
+            };
+            let connection = file.connect().unwrap();
             connection.execute_batch(sql).await.unwrap();
         }
     }

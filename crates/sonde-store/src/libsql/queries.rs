@@ -1,8 +1,11 @@
 //! What is asked of a connection, whether it leads to a file, a replica or the primary: each is one statement, so each
 //! sees one state of the store.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
 use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
-use sonde_libsql::libsql::Connection;
+use sonde_libsql::libsql::{Connection, Value};
 
 use super::unavailable;
 use crate::{Changes, Monitors, Result, Revision, StoreError};
@@ -51,8 +54,9 @@ pub(super) async fn regions(connection: &Connection) -> Result<Vec<Region>> {
 
 /// No row of kind `revision` comes when `?1` is not known, and then the others mean nothing.
 const CHANGES_SINCE: &str = "
-SELECT 'revision' AS kind, NULL, NULL, NULL, max(revision) FROM revisions
-    HAVING sum(revision = ?1) = 1
+SELECT 'revision' AS kind, NULL, NULL, NULL, revision FROM revisions
+    WHERE revision = (SELECT max(revision) FROM revisions)
+        AND EXISTS (SELECT 1 FROM revisions WHERE revision = ?1)
 UNION ALL SELECT 'changed', workspace, id, body, NULL FROM monitors WHERE revision > ?1
 UNION ALL SELECT 'removed', workspace, id, NULL, NULL FROM removed_monitors WHERE revision > ?1
 ";
@@ -74,6 +78,15 @@ pub(super) async fn changes(connection: &Connection, since: Option<Revision>) ->
         complete: true,
         ..changes
     })
+}
+
+/// The newest revision.
+pub(super) async fn revision(connection: &Connection) -> Result<Revision> {
+    let sql = "SELECT max(revision) FROM revisions";
+    let mut rows = connection.query(sql, ()).await?;
+    let newest = rows.next().await?;
+    let newest = newest.ok_or_else(|| unavailable("the store has no revision"))?;
+    Ok(Revision(newest.get(0)?))
 }
 
 async fn collect(
@@ -103,18 +116,49 @@ async fn collect(
     }))
 }
 
-/// The database does the rest; see the trigger `replace_monitors`.
+/// How much of the monitors one row carries: a server takes 10 MB, and less than half of them is easy to hold.
+const PART: usize = 4_000_000;
+
+/// The database does the rest; see the trigger `replace_monitors`. However many rows it takes, it is one statement.
 pub(super) async fn replace_monitors(
     connection: &Connection,
     workspace: &WorkspaceId,
     monitors: &[Monitor],
 ) -> Result<()> {
-    let monitors = serde_json::to_string(monitors).map_err(unavailable)?;
-    let sql = "INSERT INTO monitor_replacements (workspace, monitors) VALUES (?1, ?2)";
-    connection
-        .execute(sql, (workspace.as_str(), monitors))
-        .await?;
+    let ids: Vec<&MonitorId> = monitors.iter().map(|monitor| &monitor.id).collect();
+    let regions: BTreeSet<&Region> = monitors.iter().flat_map(|it| &it.regions).collect();
+    let ids = serde_json::to_string(&ids).map_err(unavailable)?;
+    let regions = serde_json::to_string(&regions).map_err(unavailable)?;
+    let mut sql = "INSERT INTO monitor_replacements (workspace, ids, regions, position, monitors)
+        VALUES (?1, ?2, ?3, 0, '[]')"
+        .to_owned();
+    let mut values: Vec<Value> = vec![workspace.as_str().into(), ids.into(), regions.into()];
+    for (position, part) in parts(monitors)? {
+        let number = values.len() + 1;
+        write!(sql, ", (?1, NULL, NULL, {position}, ?{number})").map_err(unavailable)?;
+        values.push(part.into());
+    }
+    connection.execute(&sql, values).await?;
     Ok(())
+}
+
+/// JSON arrays of a size that a server takes, and where in the whole each begins.
+fn parts(monitors: &[Monitor]) -> Result<Vec<(usize, String)>> {
+    let mut parts: Vec<(usize, String)> = Vec::new();
+    for (position, monitor) in monitors.iter().enumerate() {
+        let body = serde_json::to_string(monitor).map_err(unavailable)?;
+        match parts.last_mut() {
+            Some((_, part)) if part.len() + body.len() < PART => {
+                part.push(',');
+                part.push_str(&body);
+            }
+            _ => parts.push((position, format!("[{body}"))),
+        }
+    }
+    for (_, part) in &mut parts {
+        part.push(']');
+    }
+    Ok(parts)
 }
 
 fn parse(id: &str, body: &str) -> Result<Monitor> {

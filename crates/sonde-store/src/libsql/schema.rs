@@ -1,7 +1,8 @@
 //! The schema of the configuration, for a local file and for the primary alike; a released migration is never edited.
 //!
 //! Every write is one statement: an insert into a view whose trigger does the rest, so that it is atomic and, at the
-//! primary, one round trip.
+//! primary, one round trip. A table has at most one of the options after its columns: libsql parses a batch on its way to
+//! the primary and forgets the comma between two.
 
 /// From each version to the next.
 pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS];
@@ -19,6 +20,9 @@ CREATE TABLE monitors (
 /// A revision is the time at which it came to be, in milliseconds, or one more than the last: so a store that was made
 /// anew or restored does not take another's revisions for its own. The limits bound what is kept for those who ask
 /// what changed: 4096 revisions, and 100,000 removed monitors.
+///
+/// A replacement is some rows of `monitor_replacements` in one statement: one with all ids and regions, which removes
+/// what is not named, and any number with a part of the monitors, because a server takes no more than 10 MB in one value.
 const REVISIONS: &str = "
 CREATE TABLE revisions (revision INTEGER PRIMARY KEY) STRICT;
 
@@ -39,53 +43,50 @@ CREATE TABLE removed_monitors (
     id TEXT NOT NULL,
     revision INTEGER NOT NULL,
     PRIMARY KEY (workspace, id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX removed_monitors_revision ON removed_monitors (revision);
 
 CREATE TABLE regions (
     workspace TEXT NOT NULL,
     region TEXT NOT NULL,
     PRIMARY KEY (workspace, region)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 INSERT OR IGNORE INTO regions
     SELECT workspace, region.value FROM monitors, json_each(body, '$.regions') AS region
     WHERE json_valid(body);
 
-CREATE VIEW monitor_replacements AS SELECT '' AS workspace, '[]' AS monitors;
+CREATE VIEW monitor_replacements AS
+    SELECT '' AS workspace, '[]' AS ids, '[]' AS regions, 0 AS position, '[]' AS monitors;
 
 CREATE TRIGGER replace_monitors INSTEAD OF INSERT ON monitor_replacements BEGIN
     SELECT RAISE(ABORT, 'two monitors have one id') FROM (
-        SELECT count(*) AS named, count(DISTINCT value ->> '$.id') AS ids FROM json_each(NEW.monitors)
+        SELECT count(*) AS named, count(DISTINCT value) AS ids FROM json_each(NEW.ids)
     ) WHERE named <> ids;
 
     INSERT INTO removed_monitors
         SELECT workspace, id, (SELECT revision FROM next_revision) FROM monitors
-        WHERE workspace = NEW.workspace
-            AND id NOT IN (SELECT value ->> '$.id' FROM json_each(NEW.monitors));
+        WHERE NEW.ids IS NOT NULL AND workspace = NEW.workspace
+            AND id NOT IN (SELECT value FROM json_each(NEW.ids));
     DELETE FROM monitors
-        WHERE workspace = NEW.workspace
-            AND id NOT IN (SELECT value ->> '$.id' FROM json_each(NEW.monitors));
+        WHERE NEW.ids IS NOT NULL AND workspace = NEW.workspace
+            AND id NOT IN (SELECT value FROM json_each(NEW.ids));
+    DELETE FROM removed_monitors
+        WHERE workspace = NEW.workspace AND id IN (SELECT value FROM json_each(NEW.ids));
+    DELETE FROM regions
+        WHERE NEW.regions IS NOT NULL AND workspace = NEW.workspace
+            AND region NOT IN (SELECT value FROM json_each(NEW.regions));
+    INSERT OR IGNORE INTO regions
+        SELECT NEW.workspace, value FROM json_each(NEW.regions);
 
     INSERT INTO monitors (workspace, id, position, body, revision)
-        SELECT NEW.workspace, value ->> '$.id', key, value, (SELECT revision FROM next_revision)
+        SELECT NEW.workspace, value ->> '$.id', NEW.position + key, value,
+            (SELECT revision FROM next_revision)
         FROM json_each(NEW.monitors) WHERE true
         ON CONFLICT (workspace, id) DO UPDATE SET
             position = excluded.position,
             body = excluded.body,
             revision = iif(body = excluded.body, revision, excluded.revision)
         WHERE body <> excluded.body OR position <> excluded.position;
-    DELETE FROM removed_monitors
-        WHERE workspace = NEW.workspace
-            AND id IN (SELECT value ->> '$.id' FROM json_each(NEW.monitors));
-
-    DELETE FROM regions
-        WHERE workspace = NEW.workspace AND region NOT IN (
-            SELECT region.value
-            FROM json_each(NEW.monitors) AS monitor, json_each(monitor.value, '$.regions') AS region
-        );
-    INSERT OR IGNORE INTO regions
-        SELECT DISTINCT NEW.workspace, region.value
-        FROM json_each(NEW.monitors) AS monitor, json_each(monitor.value, '$.regions') AS region;
 
     INSERT INTO revisions
         SELECT revision FROM next_revision
