@@ -7,6 +7,7 @@
 )]
 
 mod amqp;
+mod amqp_failures;
 mod cli;
 mod clickhouse;
 mod fleet_broker;

@@ -69,6 +69,7 @@ impl Announcer {
         let Address { exchange, key } = Address::of_topic(&announcement.topic);
         let key = ShortString::try_new(key).map_err(unavailable)?;
         within(PATIENCE, async {
+            self.link.unblocked().await;
             let channel = self.channel().await?;
             let publishing = channel.basic_publish(
                 exchange.into(),

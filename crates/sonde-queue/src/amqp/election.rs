@@ -1,6 +1,7 @@
 //! Who leads: the one whose connection holds an exclusive queue. The watermark lies in the broker too, so that the next
 //! leader needs nothing else to go on.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicGetOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -74,9 +75,15 @@ struct Lock {
 async fn win(dialer: &Dialer) -> lapin::Result<Lock> {
     let connection = dialer.connect("leading").await?;
     loop {
-        let channel = connection.create_channel().await?;
-        match declare_own(&channel, LOCK, false).await {
-            Ok(_) => {
+        let declaring = async {
+            let channel = connection.create_channel().await?;
+            declare_own(&channel, LOCK, false).await?;
+            Ok(channel)
+        };
+        // Lapin does not answer when the connection is lost in the middle of this.
+        let declared = timeout(PATIENCE, declaring).await;
+        match declared.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
+            Ok(channel) => {
                 return Ok(Lock {
                     connection,
                     channel,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use lapin::tcp::{AMQPUriTcpExt as _, TLSConfig};
 use lapin::uri::AMQPUri;
-use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
+use lapin::{Channel, Connection, ConnectionProperties, ConnectionState, ErrorKind, Event};
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,12 @@ impl Dialer {
         let connected = timeout(CONNECTING, connecting).await;
         connected.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
+
+    /// Connects, and goes again.
+    pub(super) async fn greet(&self) -> lapin::Result<()> {
+        say_goodbye(&self.connect("greeting").await?).await;
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
@@ -69,6 +75,7 @@ impl State {
 #[derive(Clone)]
 pub(super) struct Link {
     state: watch::Receiver<State>,
+    blocked: watch::Receiver<bool>,
     /// There is another connection after this one.
     lasting: bool,
     /// Work that has to be done before the connection is closed.
@@ -84,10 +91,11 @@ impl Link {
         background: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let (sender, state) = watch::channel(State::Down);
-        tasks.spawn(async move { supervise(&dialer, purpose, &sender, &stop).await });
+        let (teller, state, blocked) = Teller::new(State::Down);
+        tasks.spawn(async move { supervise(&dialer, purpose, &teller, &stop).await });
         Self {
             state,
+            blocked,
             lasting: true,
             background,
         }
@@ -100,16 +108,18 @@ impl Link {
         stop: CancellationToken,
     ) -> Self {
         let connection = Arc::new(connection);
-        let (sender, state) = watch::channel(State::Up(Arc::clone(&connection)));
+        let (teller, state, blocked) = Teller::new(State::Up(Arc::clone(&connection)));
         tasks.spawn(async move {
-            let stopped = stop.run_until_cancelled(lost(&connection)).await;
-            sender.send_replace(State::Closed);
+            let watching = teller.watch(&connection);
+            let stopped = stop.run_until_cancelled(watching).await;
+            teller.state.send_replace(State::Closed);
             if stopped.is_none() {
                 say_goodbye(&connection).await;
             }
         });
         Self {
             state,
+            blocked,
             lasting: false,
             background: TaskTracker::new(),
         }
@@ -134,11 +144,48 @@ impl Link {
         }
     }
 
+    /// Waits while the broker takes no messages. What lapin is given meanwhile it keeps, however much that is, and
+    /// whether or not anybody still waits for it.
+    pub(super) async fn unblocked(&self) {
+        let mut blocked = self.blocked.clone();
+        // An error means that the supervisor is gone, which the next step finds too.
+        let _ = blocked.wait_for(|blocked| !blocked).await;
+    }
+
     /// Opens a channel as soon as there is a connection. Closed when its last clone is dropped.
     pub(super) async fn channel(&self) -> Result<Channel> {
+        Ok(self.open().await?.1)
+    }
+
+    /// A channel, and the connection that it is on.
+    pub(super) async fn open(&self) -> Result<(Arc<Connection>, Channel)> {
         let connection = self.connection().await?;
-        let channel = connection.create_channel().await;
-        channel.map_err(|error| self.error(error))
+        let channel = tokio::select! {
+            biased;
+            channel = connection.create_channel() => channel,
+            // Lapin does not answer when the connection is lost in the middle of this.
+            () = self.lost(&connection) => {
+                Err(ErrorKind::InvalidConnectionState(ConnectionState::Error).into())
+            }
+        };
+        let channel = channel.map_err(|error| self.error(error))?;
+        Ok((connection, channel))
+    }
+
+    /// Resolves when this connection is no longer the one.
+    pub(super) fn lost(
+        &self,
+        connection: &Arc<Connection>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (mut state, connection) = (self.state.clone(), Arc::downgrade(connection));
+        async move {
+            let other = |state: &State| match state {
+                State::Up(up) => !std::ptr::eq(Arc::as_ptr(up), connection.as_ptr()),
+                _ => true,
+            };
+            // An error means that the supervisor is gone, and the connection with it.
+            let _ = state.wait_for(other).await;
+        }
     }
 
     /// Resolves when there will be no connection again.
@@ -207,7 +254,7 @@ impl Backoff {
 async fn supervise(
     dialer: &Dialer,
     purpose: &'static str,
-    state: &watch::Sender<State>,
+    teller: &Teller,
     stop: &CancellationToken,
 ) {
     let mut backoff = Backoff::new();
@@ -221,13 +268,16 @@ async fn supervise(
                 tracing::info!(connection.name = purpose, "connected to the broker");
                 (backoff, told) = (Backoff::new(), false);
                 let connection = Arc::new(connection);
-                state.send_replace(State::Up(Arc::clone(&connection)));
-                let Some(error) = stop.run_until_cancelled(lost(&connection)).await else {
-                    state.send_replace(State::Closed);
+                teller
+                    .state
+                    .send_replace(State::Up(Arc::clone(&connection)));
+                let watching = teller.watch(&connection);
+                let Some(error) = stop.run_until_cancelled(watching).await else {
+                    teller.state.send_replace(State::Closed);
                     say_goodbye(&connection).await;
                     break;
                 };
-                state.send_replace(State::Down);
+                teller.state.send_replace(State::Down);
                 let error = error.map(|error| error.to_string()).unwrap_or_default();
                 tracing::warn!(
                     connection.name = purpose,
@@ -245,30 +295,47 @@ async fn supervise(
             break;
         }
     }
-    state.send_replace(State::Closed);
+    teller.state.send_replace(State::Closed);
 }
 
-/// Resolves when the connection is gone, with what was last heard of it.
-async fn lost(connection: &Connection) -> Option<lapin::Error> {
-    let mut events = pin!(connection.events_listener());
-    let mut look = interval(LOOK);
-    let mut last = None;
-    while connection.status().connected() {
-        tokio::select! {
-            event = events.next() => match event {
-                Some(Event::Error(error)) => last = Some(error),
-                Some(Event::ConnectionBlocked(reason)) => {
-                    tracing::warn!(reason, "the broker takes no messages for now");
-                }
-                Some(Event::ConnectionUnblocked) => {
-                    tracing::info!("the broker takes messages again");
-                }
-                _ => {}
-            },
-            _ = look.tick() => {}
-        }
+/// What a supervisor tells about its connection.
+struct Teller {
+    state: watch::Sender<State>,
+    blocked: watch::Sender<bool>,
+}
+
+impl Teller {
+    fn new(state: State) -> (Self, watch::Receiver<State>, watch::Receiver<bool>) {
+        let (state, told) = watch::channel(state);
+        let (blocked, told_blocked) = watch::channel(false);
+        (Self { state, blocked }, told, told_blocked)
     }
-    last
+
+    /// Returns when the connection is gone, with what was last heard of it.
+    async fn watch(&self, connection: &Connection) -> Option<lapin::Error> {
+        let mut events = pin!(connection.events_listener());
+        let mut look = interval(LOOK);
+        let mut last = None;
+        while connection.status().connected() {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Event::Error(error)) => last = Some(error),
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        tracing::warn!(reason, "the broker takes no messages for now");
+                        self.blocked.send_replace(true);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        tracing::info!("the broker takes messages again");
+                        self.blocked.send_replace(false);
+                    }
+                    _ => {}
+                },
+                _ = look.tick() => {}
+            }
+        }
+        self.blocked.send_replace(false);
+        last
+    }
 }
 
 /// What was sent before is sent before.

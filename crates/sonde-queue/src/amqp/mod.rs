@@ -40,6 +40,9 @@ pub use management::Management;
 /// DESIGN: a silent process loses leadership after three of them.
 const HEARTBEAT_SECONDS: u16 = 5;
 
+/// Lapin keeps room for 64 frames per connection: 8 MiB with the broker's 128 KiB, 2 with this.
+const FRAME_BYTES: u32 = 32 * 1024;
+
 /// For what dropped consumers give back, and then once more for saying goodbye.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -103,6 +106,14 @@ impl Amqp {
         })
     }
 
+    /// Connects once and goes again: tells why that fails, which is only logged of connections that are tried on and on.
+    pub async fn greet(options: &Options) -> Result<()> {
+        let uri = parse(&options.url).map_err(unavailable)?;
+        let name = options.name.clone();
+        let greeted = Dialer { uri, name }.greet().await;
+        greeted.map_err(unavailable)
+    }
+
     /// Whether all its connections are up.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.shared.connected.clone()
@@ -150,6 +161,7 @@ fn parse(text: &str) -> Result<AMQPUri, BadUrl> {
         "/".clone_into(&mut uri.vhost);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    uri.query.frame_max.get_or_insert(FRAME_BYTES);
     Ok(uri)
 }
 

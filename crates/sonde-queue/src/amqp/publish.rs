@@ -64,6 +64,7 @@ impl Publisher {
         }
         within(PATIENCE, async {
             let _turn = self.turns.acquire().await.map_err(unavailable)?;
+            self.link.unblocked().await;
             let channel = self.channel().await?;
             // Unless it comes to its end, nobody else may use the channel: confirmations are still to come.
             let sent = send(&channel, messages).await;

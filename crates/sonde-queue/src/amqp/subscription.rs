@@ -55,6 +55,7 @@ enum State {
 struct Receiving {
     held: Arc<Held>,
     deliveries: lapin::Consumer,
+    lost: BoxFuture<'static, ()>,
 }
 
 /// The channel that deliveries are settled on: open for as long as one of them is not.
@@ -87,11 +88,9 @@ impl Subscription {
     pub(super) async fn next(&mut self) -> Result<(Delivery, Arc<Held>)> {
         loop {
             match &mut self.state {
-                State::Receiving(receiving) => match receiving.deliveries.next().await {
-                    Some(Ok(delivery)) => return Ok((delivery, Arc::clone(&receiving.held))),
-                    Some(Err(error)) => self.lose(error.to_string()),
-                    // Queue deleted, or its leader lost.
-                    None => self.lose("cancelled by the broker".to_owned()),
+                State::Receiving(receiving) => match receiving.next().await {
+                    Ok(delivery) => return Ok((delivery, Arc::clone(&receiving.held))),
+                    Err(error) => self.lose(error),
                 },
                 State::Subscribing(subscribing) => {
                     let subscribed = subscribing.await;
@@ -123,6 +122,21 @@ impl Drop for Subscription {
 }
 
 impl Receiving {
+    /// Or why there will be none. Cancel safe.
+    async fn next(&mut self) -> Result<Delivery, String> {
+        tokio::select! {
+            biased;
+            delivery = self.deliveries.next() => match delivery {
+                Some(Ok(delivery)) => Ok(delivery),
+                Some(Err(error)) => Err(error.to_string()),
+                // The queue was deleted, or lost its leader.
+                None => Err("cancelled by the broker".to_owned()),
+            },
+            // Lapin says so too, but nothing else would end this wait if it ever did not.
+            () = &mut self.lost => Err("the connection is lost".to_owned()),
+        }
+    }
+
     async fn give_back(mut self) {
         let channel = &self.held.channel;
         if Arc::strong_count(&self.held) == 1 {
@@ -183,16 +197,19 @@ enum Failure {
 async fn subscribe(link: &Link, source: &dyn Source) -> Result<Receiving, Failure> {
     link.connection().await.map_err(Failure::Passing)?;
     let opening = within(PATIENCE, async {
-        let channel = link.channel().await?;
+        let (connection, channel) = link.open().await?;
         let consuming = consume(&channel, source).await;
-        Ok(consuming.map(|deliveries| (channel, deliveries)))
+        Ok(consuming.map(|deliveries| (connection, channel, deliveries)))
     });
     match opening.await.map_err(Failure::Passing)? {
-        Ok((channel, deliveries)) => {
-            let link = link.clone();
-            let held = Arc::new(Held { channel, link });
-            Ok(Receiving { held, deliveries })
-        }
+        Ok((connection, channel, deliveries)) => Ok(Receiving {
+            lost: link.lost(&connection).boxed(),
+            held: Arc::new(Held {
+                channel,
+                link: link.clone(),
+            }),
+            deliveries,
+        }),
         Err(error) => Err(match source.refusal(&error) {
             Some(refusal) => Failure::Refused(refusal),
             None => Failure::Passing(link.error(error)),
