@@ -207,6 +207,10 @@ impl CheckerMetrics {
     }
 
     pub(crate) fn observe(&self, result: &CheckResult) {
+        if let Some(wait) = result.queue_wait_us {
+            self.queue_wait.observe(seconds(wait));
+        }
+        self.vitals.count(result);
         // Held to the end, so that a series cannot come back while its monitor leaves.
         let mut series = self.series();
         if !series.is_watched(&result.monitor, &result.target) {
@@ -214,9 +218,6 @@ impl CheckerMetrics {
         }
         let labels = CheckResultLabels::of(result);
         self.checks.get_or_create(&labels.outcome).inc();
-        if let Some(wait) = result.queue_wait_us {
-            self.queue_wait.observe(seconds(wait));
-        }
         if result.outcome.is_executed() {
             let up = i64::from(result.outcome.is_up());
             self.up.get_or_create(&labels.check).set(up);

@@ -91,13 +91,6 @@ impl Shared {
         if let Some(wait) = result.queue_wait_us {
             self.queue_wait_us.store(wait, Ordering::Relaxed);
         }
-        let vitals = &self.metrics.vitals;
-        if result.suspect {
-            vitals.suspect.inc();
-        }
-        if result.reason == Some(Reason::Expired) {
-            vitals.expired.inc();
-        }
         self.metrics.observe(result);
     }
 

@@ -1,15 +1,26 @@
 //! How the checker itself is, as metrics: its clock, its doubts, and what it could not do.
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use sonde_core::{CheckResult, Reason};
 
 type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
 
+/// Few, however many monitors there are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Vitals {
-    pub(crate) expired: Counter,
-    pub(crate) suspect: Counter,
+    results: Family<ResultLabels, Counter>,
+    expired: Counter,
+    suspect: Counter,
     pub(crate) panicked: Counter,
     pub(crate) unreadable: Counter,
     pub(crate) unwell: Gauge,
@@ -61,6 +72,25 @@ impl Vitals {
             Unit::Seconds,
             vitals.clock_unanswered.clone(),
         );
+        registry.register(
+            "sonde_checker_results",
+            "Results of all monitors",
+            vitals.results.clone(),
+        );
         vitals
+    }
+
+    pub(crate) fn count(&self, result: &CheckResult) {
+        let labels = ResultLabels {
+            kind: result.kind.as_str(),
+            outcome: result.outcome.as_str(),
+        };
+        self.results.get_or_create(&labels).inc();
+        if result.suspect {
+            self.suspect.inc();
+        }
+        if result.reason == Some(Reason::Expired) {
+            self.expired.inc();
+        }
     }
 }

@@ -1,125 +1,175 @@
-//! From a queue into the store, in batches.
+//! Results into the store, in batches: tried until the store has them, halved until what it refuses stands alone.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::CheckResult;
-use sonde_queue::{Consumer, Delivery, QueueName, ResultsMessage, Unreadable};
+use sonde_queue::ResultsMessage;
+use sonde_results::ResultsError;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Ingester, IngesterError, IngesterMetrics, PREFETCH, next};
+use crate::Ingester;
+use crate::intake::{Batch, Taken};
 
-/// Rows in one insert, and how long they may wait for each other.
-const ROWS: usize = 5_000;
-const LONGEST_WAIT: Duration = Duration::from_millis(50);
-/// Between two tries of a store that fails; the queue keeps the rest meanwhile.
-const RETRY: Duration = Duration::from_secs(1);
+/// Between two tries: grows from the first to the last. The queue keeps the rest meanwhile.
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// A store that stays away is news once a minute.
-const TRIES_PER_LINE: u32 = 60;
+const TRIES_PER_LINE: u32 = 12;
 
-/// The rows of one delivery.
-pub(crate) type Read = fn(&IngesterMetrics, &Delivery) -> Vec<CheckResult>;
+/// Shutting down, and not everything is where it belongs: the queue delivers it again.
+pub(crate) struct GaveUp;
 
 impl Ingester {
-    /// Stores what `read` makes of the deliveries of one queue until it ends.
-    pub(crate) async fn drain(
-        &self,
-        name: QueueName,
-        read: Read,
+    /// Stores what was taken, until nothing comes any more.
+    pub(crate) async fn store_all(
+        self: Arc<Self>,
+        mut waiting: mpsc::Receiver<Taken<CheckResult>>,
         shutdown: CancellationToken,
-    ) -> Result<(), IngesterError> {
-        let failed = |source| IngesterError {
-            queue: name.clone(),
-            source,
-        };
-        let mut consumer = self.queue.consume(&name, PREFETCH).await.map_err(failed)?;
-        while let Some(first) = next(&mut *consumer, &shutdown).await.map_err(failed)? {
-            let (rows, deliveries) = self.collect(first, &mut *consumer, read).await;
-            if self.store_at_last(rows, &shutdown).await {
-                acknowledge(deliveries).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn collect(
-        &self,
-        first: Delivery,
-        consumer: &mut dyn Consumer,
-        read: Read,
-    ) -> (Vec<CheckResult>, Vec<Delivery>) {
-        let mut rows = read(&self.metrics, &first);
-        let mut deliveries = vec![first];
-        let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
-        while rows.len() < ROWS && deliveries.len() < usize::from(PREFETCH) {
-            // An error shows again at the next receive.
-            let Ok(Ok(delivery)) = tokio::time::timeout_at(deadline, consumer.receive()).await
-            else {
-                break;
+    ) {
+        let options = self.options;
+        while let Some(mut batch) =
+            Batch::collect(&mut waiting, options.rows, options.longest_wait, &shutdown).await
+        {
+            let rows: Arc<[CheckResult]> = std::mem::take(&mut batch.items).into();
+            let mut unreadable = std::mem::take(&mut batch.unreadable);
+            let written = async {
+                let refused = self.store_at_last(&rows, &shutdown).await?;
+                let refused = refused.iter().map(|row| std::slice::from_ref(&rows[*row]));
+                unreadable.extend(refused.map(ResultsMessage::encode));
+                self.set_aside(unreadable, &shutdown).await
             };
-            rows.extend(read(&self.metrics, &delivery));
-            deliveries.push(delivery);
+            // What could not be written is dropped here, and so comes again.
+            if let Ok(()) = written.await {
+                batch.acknowledge().await;
+            }
         }
-        (rows, deliveries)
     }
 
-    /// Tries until the store has them; gives up only at shutdown, and the queue delivers them again.
-    async fn store_at_last(&self, rows: Vec<CheckResult>, shutdown: &CancellationToken) -> bool {
-        let rows: Arc<[CheckResult]> = rows.into();
-        let mut tries = 0_u32;
-        while let Err(error) = self.results.store(&rows).await {
-            if tries.is_multiple_of(TRIES_PER_LINE) {
-                tracing::error!(
-                    error = sonde_core::chain(&error),
-                    "cannot store results; they wait in the queue"
-                );
-            }
-            self.metrics.failures.inc();
-            tries += 1;
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return false,
-                () = tokio::time::sleep(RETRY) => {}
+    /// Tries until the store has them; returns the places of those that it refuses.
+    async fn store_at_last(
+        &self,
+        rows: &Arc<[CheckResult]>,
+        shutdown: &CancellationToken,
+    ) -> Result<Vec<usize>, GaveUp> {
+        let mut refused = Vec::new();
+        let whole = 0..rows.len();
+        let mut parts: Vec<Range<usize>> = Vec::from([whole]);
+        while let Some(part) = parts.pop() {
+            if part.is_empty() || self.store_part(&rows[part.clone()], shutdown).await? {
+                self.tell(rows, part);
+            } else if part.len() == 1 {
+                self.report_refused(&rows[part.start]);
+                refused.push(part.start);
+            } else {
+                let middle = part.start + part.len() / 2;
+                parts.extend([middle..part.end, part.start..middle]);
             }
         }
-        if tries > 0 {
+        Ok(refused)
+    }
+
+    /// Tries until the store has them, or refuses some of them: then it returns false.
+    async fn store_part(
+        &self,
+        rows: &[CheckResult],
+        shutdown: &CancellationToken,
+    ) -> Result<bool, GaveUp> {
+        let mut retry = Retry::new(shutdown);
+        loop {
+            match self.results.store(rows).await {
+                Ok(()) => break,
+                Err(ResultsError::Rejected(source)) => {
+                    let error = ResultsError::Rejected(source);
+                    let error = sonde_core::chain(&error);
+                    tracing::warn!(error, rows = rows.len(), "some rows are refused");
+                    self.report(true);
+                    return Ok(false);
+                }
+                Err(error) => {
+                    self.metrics.failures.inc();
+                    self.report(false);
+                    retry
+                        .wait("cannot store results; they wait in the queue", &error)
+                        .await?;
+                }
+            }
+        }
+        if retry.tries > 0 {
             tracing::info!(rows = rows.len(), "the store takes results again");
         }
-        self.metrics.rows.inc_by(rows.len() as u64);
+        self.report(true);
+        self.metrics.stored(rows.len());
+        Ok(true)
+    }
+
+    fn tell(&self, rows: &Arc<[CheckResult]>, part: Range<usize>) {
+        if part.is_empty() {
+            return;
+        }
+        let stored = if part.len() == rows.len() {
+            Arc::clone(rows)
+        } else {
+            rows[part].into()
+        };
         // Nobody listening is fine.
-        let _ = self.stored.send(rows);
-        true
+        let _ = self.stored.send(stored);
+    }
+
+    fn report_refused(&self, row: &CheckResult) {
+        self.metrics.refused.inc();
+        tracing::error!(
+            monitor.id = %row.monitor,
+            region = %row.region,
+            slot = %row.slot,
+            "the store refuses a row, which is set aside"
+        );
+    }
+
+    /// Whether the store takes what it is given.
+    pub(crate) fn report(&self, storing: bool) {
+        self.metrics.storing.set(i64::from(storing));
+        self.storing.send_if_modified(|before| {
+            let changed = *before != storing;
+            *before = storing;
+            changed
+        });
     }
 }
 
-/// What cannot be read is set aside alone: logged, counted, never a reason to lose the others.
-pub(crate) fn read(metrics: &IngesterMetrics, delivery: &Delivery) -> Vec<CheckResult> {
-    match ResultsMessage::decode(&delivery.payload) {
-        Ok(message) => {
-            for Unreadable { error, .. } in &message.unreadable {
-                metrics.unreadable.inc();
-                tracing::error!(error, "a result is unreadable and is set aside");
-            }
-            message.results
-        }
-        Err(error) => {
-            metrics.unreadable.inc();
-            tracing::error!(
-                error = sonde_core::chain(&error),
-                "a results message is unreadable and is set aside"
-            );
-            Vec::new()
-        }
-    }
+/// Waits between tries, longer each time, until shutdown.
+pub(crate) struct Retry<'a> {
+    shutdown: &'a CancellationToken,
+    wait: Duration,
+    pub(crate) tries: u32,
 }
 
-async fn acknowledge(deliveries: Vec<Delivery>) {
-    for delivery in deliveries {
-        if let Err(error) = delivery.ack().await {
-            tracing::warn!(
-                error = sonde_core::chain(&error),
-                "cannot acknowledge results; they will be merged again"
-            );
+impl<'a> Retry<'a> {
+    pub(crate) fn new(shutdown: &'a CancellationToken) -> Self {
+        Self {
+            shutdown,
+            wait: FIRST_RETRY,
+            tries: 0,
         }
+    }
+
+    pub(crate) async fn wait(
+        &mut self,
+        what: &str,
+        error: &(dyn std::error::Error + Send + Sync),
+    ) -> Result<(), GaveUp> {
+        if self.tries.is_multiple_of(TRIES_PER_LINE) {
+            tracing::error!(error = sonde_core::chain(error), "{what}");
+        }
+        self.tries += 1;
+        tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => return Err(GaveUp),
+            () = tokio::time::sleep(self.wait) => {}
+        }
+        self.wait = (self.wait * 2).min(LONGEST_RETRY);
+        Ok(())
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sonde_ingester::{Ingester, IngesterMetrics};
+use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
 use sonde_results::ResultsError;
 use sonde_results::clickhouse::ClickhouseResults;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Process;
@@ -41,8 +41,10 @@ impl Role {
             queue: Arc::new(process.broker.clone()),
             results: Arc::clone(&self.results) as _,
             partitions: process.queues.partitions,
+            options: IngesterOptions::REMOTE,
             // Nobody listens here: who waits for a result hears it from the checker.
             stored: broadcast::Sender::new(1),
+            storing: watch::Sender::new(true),
             metrics: self.metrics,
         };
         roles.spawn(Stage::Storage, "ingester", |stop| async {
