@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Process;
 use crate::exit::Error;
+use crate::readiness::Readiness;
 use crate::roles::{Roles, Stage};
 use crate::services;
 
@@ -22,15 +23,26 @@ const ROLL_UP_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) struct Role {
     results: Arc<ClickhouseResults>,
+    storing: watch::Sender<bool>,
     metrics: IngesterMetrics,
 }
 
 impl Role {
-    pub(super) fn new(process: &Process, registry: &mut Registry) -> Result<Self, Error> {
-        let metrics = IngesterMetrics::register(registry);
+    pub(super) fn new(
+        process: &Process,
+        registry: &mut Registry,
+        readiness: &mut Readiness,
+    ) -> Result<Self, Error> {
+        let storing = watch::Sender::new(true);
+        let is_storing = storing.subscribe();
+        readiness.require("results store", move || {
+            let why = "it takes no results: they wait in the queues";
+            (!*is_storing.borrow()).then(|| why.to_owned())
+        });
         Ok(Self {
             results: Arc::new(services::clickhouse(&process.settings)?),
-            metrics,
+            storing,
+            metrics: IngesterMetrics::register(registry),
         })
     }
 
@@ -44,7 +56,7 @@ impl Role {
             options: IngesterOptions::REMOTE,
             // Nobody listens here: who waits for a result hears it from the checker.
             stored: broadcast::Sender::new(1),
-            storing: watch::Sender::new(true),
+            storing: self.storing,
             metrics: self.metrics,
         };
         roles.spawn(Stage::Storage, "ingester", |stop| async {

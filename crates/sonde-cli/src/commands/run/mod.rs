@@ -212,7 +212,7 @@ impl Cast {
     ) -> Result<Self, Error> {
         let mut cast = Self::default();
         if process.plays(Role::Ingester) {
-            cast.ingester = Some(ingester::Role::new(process, registry)?);
+            cast.ingester = Some(ingester::Role::new(process, registry, readiness)?);
         }
         if process.plays(Role::Checker) {
             cast.checker = Some(checker::Role::new(process, registry)?);
