@@ -24,6 +24,7 @@ Examples:
   sonde up                             Watch ./sonde.yaml, or an example service, on this machine
   sonde check --wait 30s               Run every monitor once; for CI, until all pass
   sonde probe https://shop.example     Look at one target, phase by phase
+  sonde run --role checker             Play a part in a fleet of many machines
 
 Exit codes:
   0  all is well     1  a check failed     2  usage or configuration     3  could not run";

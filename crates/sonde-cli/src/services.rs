@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use sonde_config::settings::{
     self, LibsqlLocation, Override, Secret, ServiceUrl, Settings, SettingsFile, SettingsInputs,
 };
@@ -13,7 +13,6 @@ use sonde_queue::amqp::{self, Amqp, Management};
 use sonde_results::clickhouse::{self, ClickhouseResults};
 use sonde_store::ConfigStore as _;
 use sonde_store::libsql::{LibsqlStore, Primary};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::configuration;
@@ -176,10 +175,7 @@ pub(crate) fn task_keys(settings: &Settings) -> Result<TaskKeys, Error> {
 
 /// The broker, connected to in the background for as long as it takes.
 pub(crate) fn amqp(settings: &Settings, name: &str) -> Result<Amqp, Error> {
-    let started = Amqp::start(amqp::Options {
-        url: amqp_url(settings)?.expose().to_string(),
-        name: name.to_owned(),
-    });
+    let started = Amqp::start(amqp_options(settings, name)?);
     started.map_err(|error| Error::Usage(error.into()))
 }
 
@@ -187,20 +183,21 @@ pub(crate) fn amqp(settings: &Settings, name: &str) -> Result<Amqp, Error> {
 pub(crate) async fn broker(settings: &Settings, name: &str) -> Result<Amqp, Error> {
     let url = amqp_url(settings)?;
     let away = || format!("cannot reach the broker at {url}");
-    // Says at once and in plain words what a client that tries on and on does not.
-    let (host, port) = address(url);
-    let dialled = timeout(PATIENCE, TcpStream::connect((host.as_str(), port))).await;
-    dialled.with_context(away)?.with_context(away)?;
+    let options = amqp_options(settings, name)?;
+    let greeted = timeout(PATIENCE, Amqp::greet(&options)).await;
+    greeted.with_context(away)?.with_context(away)?;
     let broker = amqp(settings, name)?;
     let mut connected = broker.connected();
-    match timeout(PATIENCE, connected.wait_for(|connected| *connected)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => {
-            let waited = sonde_core::format_duration(PATIENCE);
-            return Err(anyhow!("{}: it lets nobody in for {waited}", away()).into());
-        }
-    }
+    let up = timeout(PATIENCE, connected.wait_for(|connected| *connected)).await;
+    up.with_context(away)?.with_context(away)?;
     Ok(broker)
+}
+
+fn amqp_options(settings: &Settings, name: &str) -> Result<amqp::Options, Error> {
+    Ok(amqp::Options {
+        url: amqp_url(settings)?.expose().to_string(),
+        name: name.to_owned(),
+    })
 }
 
 fn amqp_url(settings: &Settings) -> Result<&ServiceUrl, Error> {
@@ -212,14 +209,6 @@ fn amqp_url(settings: &Settings) -> Result<&ServiceUrl, Error> {
             "`url` in [amqp]",
         )
     })
-}
-
-fn address(url: &ServiceUrl) -> (String, u16) {
-    let url = url.expose();
-    let usual = if url.scheme() == "amqps" { 5671 } else { 5672 };
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    (host.to_owned(), url.port().unwrap_or(usual))
 }
 
 /// The broker's management API, where the settings have one.

@@ -138,7 +138,7 @@ impl Fleet {
         let mut checkers = self.regions.iter().flat_map(|view| &view.checkers);
         if let Some(first) = checkers.next() {
             let mut table = Columns::new(
-                [
+                &[
                     "region",
                     "checker",
                     "version",
@@ -162,7 +162,7 @@ impl Fleet {
 
     fn regions_table(&self) -> Columns {
         let mut table = Columns::new(
-            ["region", "checkers", "waiting", "consumers", ""],
+            &["region", "checkers", "waiting", "consumers", ""],
             &[1, 2, 3],
         );
         for RegionView {

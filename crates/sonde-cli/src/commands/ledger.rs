@@ -2,6 +2,7 @@
 
 mod state;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,8 +28,11 @@ use crate::services::{self, ServiceOptions};
 /// of `sonde up`, running or not.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The data directory of `sonde up` [env: SONDE_DATA] [default: sonde-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The data directory of `sonde up` [env: SONDE_DATA=] [default: sonde-data]"
+    )]
     data: Option<PathBuf>,
     /// How far to look back
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
@@ -131,9 +135,14 @@ impl Ledger {
     ) -> Result<Self, Error> {
         let results = services::clickhouse(settings)?;
         let balances = results.balances(range).await;
-        let balances = balances.context("cannot read the ledger")?.into_iter();
+        let place = || {
+            let url = settings.clickhouse.url.as_ref();
+            let url = url.map(ToString::to_string).unwrap_or_default();
+            format!("cannot read the ledger at {url}")
+        };
+        let balances = balances.with_context(place)?.into_iter();
         let minutes = balances.map(|balance| Row::by_deadline(balance, now, settle));
-        let gaps = results.gaps(range).await.context("cannot read the gaps")?;
+        let gaps = results.gaps(range).await.with_context(place)?;
         Ok(Self::new(range, minutes.collect(), gaps))
     }
 
@@ -148,9 +157,16 @@ impl Ledger {
     }
 
     fn picture(&self) -> String {
-        let mut text = self.table().text();
+        let mut text = match self.minutes.as_slice() {
+            [] => String::new(),
+            _ => self.table().text(),
+        };
         for gap in &self.gaps {
-            text += &format!("nothing was dispatched from {} to {}\n", gap.from, gap.to);
+            let _ = writeln!(
+                text,
+                "nothing was dispatched from {} to {}",
+                gap.from, gap.to
+            );
         }
         let scheduled: u64 = self.minutes.iter().map(|row| row.balance.scheduled).sum();
         let verdict = if self.balanced {
@@ -158,15 +174,17 @@ impl Ledger {
         } else {
             "DOES NOT BALANCE"
         };
-        text + &format!(
-            "{scheduled} checks scheduled since {}: the ledger {verdict}\n",
-            self.from
-        )
+        let from = self.from;
+        let _ = writeln!(
+            text,
+            "{scheduled} checks scheduled since {from}: the ledger {verdict}"
+        );
+        text
     }
 
     fn table(&self) -> Columns {
         let mut table = Columns::new(
-            [
+            &[
                 "minute",
                 "region",
                 "scheduled",

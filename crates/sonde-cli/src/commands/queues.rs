@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 use sonde_config::settings::Settings;
-use sonde_core::{QueueSettings, Region, format_duration};
+use sonde_core::{Region, format_duration};
 use sonde_queue::amqp::TopologyProblem;
 use sonde_queue::{DeadLetters, Depth, Queue, QueueDeclaration, QueueError, Topology};
 
@@ -63,7 +63,6 @@ pub(crate) enum Format {
 /// What all three look at.
 struct Wanted {
     settings: Settings,
-    queues: QueueSettings,
     regions: Vec<Region>,
     topology: Topology,
 }
@@ -98,7 +97,6 @@ impl Wanted {
         Ok(Self {
             topology: Topology::new(&queues, &regions, queues.partitions),
             settings,
-            queues,
             regions,
         })
     }
@@ -114,14 +112,10 @@ struct Row {
     max_length: Option<u32>,
     single_active_consumer: bool,
     dead_letters: Option<&'static str>,
-    /// Absent without a broker.
+    /// Whether the broker has it; absent without a broker.
     #[serde(skip_serializing_if = "Option::is_none")]
-    broker: Option<Declared>,
-}
-
-#[derive(Serialize)]
-struct Declared {
-    declared: bool,
+    declared: Option<bool>,
+    /// Messages that nobody holds; absent unless the broker has the queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     ready: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,19 +128,15 @@ async fn show(wanted: Wanted, format: Format) -> Result<Exit, Error> {
     if with_broker {
         let broker = services::broker(&wanted.settings, "sonde queues").await?;
         for (row, queue) in rows.iter_mut().zip(&wanted.topology.queues) {
-            row.broker = Some(match broker.depth(&queue.name).await {
-                Ok(Depth { ready, consumers }) => Declared {
-                    declared: true,
-                    ready: Some(ready),
-                    consumers: Some(consumers),
-                },
-                Err(QueueError::NotDeclared(_)) => Declared {
-                    declared: false,
-                    ready: None,
-                    consumers: None,
-                },
-                Err(error) => return Err(Error::from(anyhow::Error::new(error))),
-            });
+            match broker.depth(&queue.name).await {
+                Ok(Depth { ready, consumers }) => {
+                    row.declared = Some(true);
+                    row.ready = Some(ready);
+                    row.consumers = Some(consumers);
+                }
+                Err(QueueError::NotDeclared(_)) => row.declared = Some(false),
+                Err(error) => return Err(anyhow::Error::new(error).into()),
+            }
         }
         broker.close().await;
     }
@@ -175,43 +165,50 @@ fn row(queue: &QueueDeclaration) -> Row {
             DeadLetters::Dead => Some("checks.dead"),
             DeadLetters::Notifications => Some("notifications"),
         },
-        broker: None,
+        declared: None,
+        ready: None,
+        consumers: None,
     }
 }
 
 fn picture(rows: &[Row], with_broker: bool) -> String {
-    let header = ["queue", "bound to", "ttl", "limit", "dead letters"];
-    let mut table = if with_broker {
-        let [a, b, c, d, e] = header;
-        Columns::new([a, b, c, d, e, "ready", "consumers"], &[2, 3, 5, 6])
-    } else {
-        Columns::new(header, &[2, 3])
-    };
+    let mut header = vec!["queue", "exchange", "ttl", "limit", "dead letters"];
+    if with_broker {
+        header.extend(["ready", "consumers"]);
+    }
+    let mut table = Columns::dense(&header, &[2, 3, 5, 6]);
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     for row in rows {
         let ttl = row.time_to_live_ms.map(Duration::from_millis);
+        let exchange = row.bound_to.as_deref();
+        let exchange = exchange.and_then(|route| route.split_once('/'));
         let mut cells = vec![
             bold(&row.name),
-            plain(row.bound_to.as_deref().unwrap_or_default()),
-            plain(ttl.map(format_duration).unwrap_or_default()),
+            // The key is the end of the queue's name.
+            plain(exchange.map_or("", |(exchange, _)| exchange)),
+            plain(ttl.map(short).unwrap_or_default()),
             plain(number(row.delivery_limit.map(u64::from))),
             plain(row.dead_letters.unwrap_or_default()),
         ];
-        match &row.broker {
-            Some(Declared {
-                declared: false, ..
-            }) => cells.push(bad("missing")),
-            Some(Declared {
-                ready, consumers, ..
-            }) => {
-                cells.push(plain(number(*ready)));
-                cells.push(plain(number(consumers.map(u64::from))));
+        match row.declared {
+            Some(true) => {
+                cells.push(plain(number(row.ready)));
+                cells.push(plain(number(row.consumers.map(u64::from))));
             }
+            Some(false) => cells.push(bad("missing")),
             None => {}
         }
         table.row(cells);
     }
     table.text()
+}
+
+/// As in queues.toml, where days have one letter.
+fn short(time: Duration) -> String {
+    match time.as_secs() / 86_400 {
+        days @ 1.. if time == Duration::from_hours(days * 24) => format!("{days}d"),
+        _ => format_duration(time),
+    }
 }
 
 async fn diff(wanted: Wanted) -> Result<Exit, Error> {
@@ -264,7 +261,6 @@ async fn apply(wanted: Wanted) -> Result<Exit, Error> {
         settings,
         regions,
         topology,
-        queues,
     } = wanted;
     let broker = services::broker(&settings, "sonde queues").await?;
     let before = broker.verify(&topology).await;
@@ -279,16 +275,14 @@ async fn apply(wanted: Wanted) -> Result<Exit, Error> {
     let new: Vec<String> = new.collect();
     let mut out = Stdout::new();
     for queue in &new {
-        out.write(&format!("declared {queue}\n"))?;
+        out.write(&format!(
+            "{queue}
+"
+        ))?;
     }
-    let (all, of, classes) = (
-        topology.queues.len(),
-        of(&regions),
-        queues.frequencies.len(),
-    );
-    let new = new.len();
+    let (all, of, new) = (topology.queues.len(), of(&regions), new.len());
     anstream::eprintln!(
-        "{all} queues{of} in {classes} frequencies: {new} declared, {} were there",
+        "declared {new} of {all} queues{of}; {} were there already",
         all - new
     );
     Ok(Exit::Ok)

@@ -8,16 +8,30 @@ pub(crate) struct Columns(Table);
 
 impl Columns {
     /// `numbers` are the places of the columns that are aligned on the right.
-    pub(crate) fn new<const N: usize>(header: [&str; N], numbers: &[usize]) -> Self {
+    pub(crate) fn new(header: &[&str], numbers: &[usize]) -> Self {
+        Self::spaced(header, numbers, 2)
+    }
+
+    /// With numbers so close to what is left of them that much fits into a line.
+    pub(crate) fn dense(header: &[&str], numbers: &[usize]) -> Self {
+        Self::spaced(header, numbers, 1)
+    }
+
+    fn spaced(header: &[&str], numbers: &[usize], before_number: u16) -> Self {
         let mut table = Table::new();
         table
             .load_style(NOTHING)
             .set_content_arrangement(ContentArrangement::Dynamic)
             // The stream strips what the terminal does not have.
             .enforce_styling()
-            .set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Dim)));
+            .set_header(header.iter().map(dim));
         for (place, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, 2));
+            let gap = match place + 1 {
+                next if next == header.len() => 0,
+                next if numbers.contains(&next) => before_number,
+                _ => 2,
+            };
+            column.set_padding((0, gap));
             if numbers.contains(&place) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
