@@ -137,10 +137,12 @@ impl ReplicaFile {
     }
 }
 
-/// SQLite's codes for a file that is not, or is no longer, a database.
-const DAMAGE_CODES: [i32; 2] = [11, 26];
+/// SQLite's codes for a file that cannot be read to its end, and for what is not, or is no longer, a database. A disk
+/// that is full, or too many open files, have others.
+const DAMAGE_CODES: [i32; 3] = [10, 11, 26];
 /// How libSQL words it where it keeps no code.
-const DAMAGE_WORDS: [&str; 7] = [
+const DAMAGE_WORDS: [&str; 8] = [
+    "disk i/o error",
     "malformed",
     "not a database",
     "wal_index",

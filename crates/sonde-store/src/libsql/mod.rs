@@ -225,6 +225,69 @@ mod tests {
         assert_eq!(fresh.monitors(&local).await.unwrap().monitors, after);
     }
 
+    /// As many revisions and removed monitors as a store is told to have had.
+    async fn changed_often(fresh: &Fresh, revisions: u32, removed: u32) -> Revision {
+        let local = WorkspaceId::local();
+        let all = [monitor("a"), monitor("b")];
+        fresh.replace_monitors(&local, &all).await.unwrap();
+        let first = fresh.changes(None).await.unwrap().revision;
+        fresh.replace_monitors(&local, &all[..1]).await.unwrap();
+        let newest = fresh.changes(None).await.unwrap().revision.0;
+        fresh
+            .run(&format!(
+                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {revisions})
+                    INSERT INTO revisions SELECT {newest} + n FROM n;
+                WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {removed})
+                    INSERT INTO removed_monitors SELECT 'default', 'gone-' || n, {newest} + 1 FROM n;"
+            ))
+            .await;
+        let next = [monitor("c")];
+        fresh.replace_monitors(&local, &next).await.unwrap();
+        first
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_is_forgotten_with_the_revisions_that_ask_for_it() {
+        for (revisions, removed, remembers) in [
+            (4000, 10, true),
+            (5000, 10, false),
+            (10, 99_000, true),
+            (10, 101_000, false),
+        ] {
+            let fresh = Fresh::open().await;
+            let first = changed_often(&fresh, revisions, removed).await;
+            let found = fresh.changes(Some(first)).await.unwrap();
+            assert_eq!(!found.complete, remembers, "{revisions} {removed}");
+            assert_eq!(found.changed, [monitor("c")]);
+            if remembers {
+                let names = |(_, id): &(WorkspaceId, MonitorId)| ["a", "b"].contains(&id.as_str());
+                assert_eq!(found.removed.iter().filter(|it| names(it)).count(), 2);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_first_release_keeps_its_monitors_and_gets_their_regions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let body = serde_json::to_string(&monitor("a")).unwrap();
+        let (file, writer) = LocalFile::open(&path, &schema::MIGRATIONS[..1])
+            .await
+            .unwrap();
+        let insert = "INSERT INTO monitors VALUES ('default', ?1, 0, ?2), ('default', 'b', 1, '?')";
+        writer.execute(insert, ("a", body)).await.unwrap();
+        drop((file, writer));
+        let store = LibsqlStore::open(&path).await.unwrap();
+        let found = store.changes(None).await.unwrap();
+        assert_eq!(
+            (found.changed, found.unreadable.len()),
+            (vec![monitor("a")], 1)
+        );
+        assert_eq!(store.regions().await.unwrap(), [Region::local()]);
+        let since = store.changes(Some(found.revision)).await.unwrap();
+        assert!(!since.complete && since.changed.is_empty());
+    }
+
     #[tokio::test]
     async fn a_newer_schema_is_refused() {
         let fresh = Fresh::open().await;

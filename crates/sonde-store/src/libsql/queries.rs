@@ -1,8 +1,9 @@
 //! What is asked of a connection, whether it leads to a file, a replica or the primary: each is one statement, so each
 //! sees one state of the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
+use std::hash::Hash;
 
 use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
 use sonde_libsql::libsql::{Connection, Value};
@@ -97,11 +98,12 @@ async fn collect(
     let mut rows = connection.query(sql, parameters).await?;
     let mut revision = None;
     let mut changes = Changes::default();
+    let mut shared = Shared::default();
     while let Some(row) = rows.next().await? {
         match row.get_str(0)? {
             "revision" => revision = Some(Revision(row.get(4)?)),
             "changed" => match parse(row.get_str(2)?, row.get_str(3)?) {
-                Ok(monitor) => changes.changed.push(monitor),
+                Ok(monitor) => changes.changed.push(shared.compact(monitor)),
                 Err(error) => changes.unreadable.push(error),
             },
             _ => match name(row.get_str(1)?, row.get_str(2)?) {
@@ -114,6 +116,37 @@ async fn collect(
         revision,
         ..changes
     }))
+}
+
+/// Names that many monitors have, each kept once: what is loaded here stays in memory, a million times.
+#[derive(Default)]
+struct Shared {
+    workspaces: HashSet<WorkspaceId>,
+    regions: HashSet<Region>,
+}
+
+impl Shared {
+    fn compact(&mut self, mut monitor: Monitor) -> Monitor {
+        share(&mut self.workspaces, &mut monitor.workspace);
+        for region in &mut monitor.regions {
+            share(&mut self.regions, region);
+        }
+        monitor.regions.shrink_to_fit();
+        monitor.expect.shrink_to_fit();
+        monitor.degraded.shrink_to_fit();
+        monitor.depends_on.shrink_to_fit();
+        monitor.tags.shrink_to_fit();
+        monitor
+    }
+}
+
+fn share<T: Clone + Eq + Hash>(known: &mut HashSet<T>, name: &mut T) {
+    match known.get(name) {
+        Some(same) => *name = same.clone(),
+        None => {
+            known.insert(name.clone());
+        }
+    }
 }
 
 /// How much of the monitors one row carries: a server takes 10 MB, and less than half of them is easy to hold.
