@@ -34,6 +34,7 @@ mod services;
 mod store;
 mod store_failures;
 mod store_harness;
+mod store_tls;
 mod stubs;
 mod tidy;
 mod up_surface;
