@@ -9,6 +9,7 @@
 mod amqp;
 mod amqp_failures;
 mod cli;
+mod cli_fleet;
 mod clickhouse;
 mod fleet_broker;
 mod fleet_messages;

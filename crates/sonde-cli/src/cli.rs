@@ -87,4 +87,26 @@ mod tests {
     fn help_says_what_there_is() {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
     }
+
+    #[test]
+    fn help_of_the_fleets_commands_says_what_they_take() {
+        let mut all = Cli::command().term_width(100);
+        all.build();
+        let mut text = String::new();
+        for path in [
+            &["queues"][..],
+            &["queues", "apply"],
+            &["migrate"],
+            &["fleet"],
+            &["ledger"],
+            &["config", "load"],
+        ] {
+            let command = path
+                .iter()
+                .try_fold(&mut all, |command, name| command.find_subcommand_mut(name));
+            let help = command.unwrap().render_help();
+            text += &format!("$ sonde {} -h\n{help}\n", path.join(" "));
+        }
+        insta::assert_snapshot!(text);
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[arg(
         long,
         value_name = "DIR",
-        help = "The data directory of `sonde up` [env: SONDE_DATA=] [default: sonde-data]"
+        help = "The data directory of `sonde up` [env: SONDE_DATA] [default: sonde-data]"
     )]
     data: Option<PathBuf>,
     /// How far to look back
