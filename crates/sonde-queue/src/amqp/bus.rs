@@ -79,7 +79,7 @@ impl Announcer {
                 BasicProperties::default(),
             );
             let published = publishing.await;
-            published.map_err(|error| self.link.error(error))?;
+            published.map_err(|error| self.link.error(&error))?;
             Ok(())
         })
         .await

@@ -72,11 +72,11 @@ pub(super) async fn declare(link: &Link, topology: &Topology) -> Result<()> {
         let channel = link.channel().await?;
         for (name, kind) in EXCHANGES {
             let declared = declare_exchange(&channel, name, kind, false).await;
-            declared.map_err(|error| conflict(link, format!("exchange {name}"), error))?;
+            declared.map_err(|error| conflict(link, format!("exchange {name}"), &error))?;
         }
         for queue in &topology.queues {
             let declared = declare_and_bind(&channel, queue).await;
-            declared.map_err(|error| conflict(link, format!("queue {}", queue.name), error))?;
+            declared.map_err(|error| conflict(link, format!("queue {}", queue.name), &error))?;
         }
         Ok(())
     })
@@ -120,7 +120,7 @@ pub(super) async fn depth(link: &Link, queue: &QueueName) -> Result<Depth> {
                 consumers: queue.consumer_count(),
             }),
             Err(error) if is_missing(&error) => Err(QueueError::NotDeclared(queue.clone())),
-            Err(error) => Err(link.error(error)),
+            Err(error) => Err(link.error(&error)),
         }
     })
     .await
@@ -158,7 +158,7 @@ impl Verifier<'_> {
             self.problems.push(problem(text.to_owned()));
             return Ok(false);
         }
-        Err(self.link.error(error))
+        Err(self.link.error(&error))
     }
 
     async fn queue(&mut self, queue: &QueueDeclaration) -> Result<()> {
@@ -194,8 +194,8 @@ fn conflicting(queue: &QueueDeclaration, text: String) -> TopologyProblem {
     }
 }
 
-fn conflict(link: &Link, what: String, error: lapin::Error) -> QueueError {
-    match objection(&error) {
+fn conflict(link: &Link, what: String, error: &lapin::Error) -> QueueError {
+    match objection(error) {
         Some((_, text)) if error.is_amqp_soft_error() => QueueError::Conflict {
             what,
             text: text.to_owned(),

@@ -130,7 +130,7 @@ impl Leader for AmqpLeader {
             let read = read.map_err(unavailable)?;
             let ok = lapin::protocol::constants::REPLY_SUCCESS;
             let closed = channel.close(ok, "OK".into()).await;
-            closed.map_err(|error| self.link.error(error))?;
+            closed.map_err(|error| self.link.error(&error))?;
             // Of equals the last, which is the newest.
             Ok(read.into_iter().max_by_key(|it| it.watermark))
         })
@@ -165,7 +165,7 @@ impl AmqpLeader {
                 Err(error) if is_missing(&error) => {
                     return Err(QueueError::NotDeclared(QueueName::Watermark));
                 }
-                Err(error) => return Err(self.link.error(error)),
+                Err(error) => return Err(self.link.error(&error)),
             }
         }
         Ok(payloads)

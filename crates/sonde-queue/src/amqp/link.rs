@@ -168,7 +168,7 @@ impl Link {
                 Err(ErrorKind::InvalidConnectionState(ConnectionState::Error).into())
             }
         };
-        let channel = channel.map_err(|error| self.error(error))?;
+        let channel = channel.map_err(|error| self.error(&error))?;
         Ok((connection, channel))
     }
 
@@ -196,7 +196,7 @@ impl Link {
         let _ = closed.await;
     }
 
-    pub(super) fn error(&self, source: lapin::Error) -> QueueError {
+    pub(super) fn error(&self, source: &lapin::Error) -> QueueError {
         let closed = match &*self.state.borrow() {
             State::Down => false,
             State::Up(connection) => !self.lasting && !connection.status().connected(),
@@ -205,7 +205,8 @@ impl Link {
         if closed {
             QueueError::Closed
         } else {
-            unavailable(source)
+            // As text, because lapin's own repeats its source.
+            unavailable(source.to_string())
         }
     }
 }

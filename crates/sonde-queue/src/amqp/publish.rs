@@ -68,7 +68,7 @@ impl Publisher {
             let channel = self.channel().await?;
             // Unless it comes to its end, nobody else may use the channel: confirmations are still to come.
             let sent = send(&channel, messages).await;
-            let sent = sent.map_err(|error| self.link.error(error))?;
+            let sent = sent.map_err(|error| self.link.error(&error))?;
             self.idle().push(channel);
             if sent.refused {
                 return Err(unavailable(Refused));
@@ -87,7 +87,7 @@ impl Publisher {
         let confirming = channel
             .confirm_select(ConfirmSelectOptions::default())
             .await;
-        confirming.map_err(|error| self.link.error(error))?;
+        confirming.map_err(|error| self.link.error(&error))?;
         Ok(channel)
     }
 

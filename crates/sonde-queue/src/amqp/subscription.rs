@@ -65,23 +65,14 @@ pub(super) struct Held {
 }
 
 impl Subscription {
-    /// Returns when subscribed, or at once when the source refuses.
+    /// Returns when subscribed, however long that takes, or at once when the source refuses.
     pub(super) async fn start(link: Link, source: Arc<dyn Source>) -> Result<Self> {
-        let mut backoff = Backoff::new();
-        loop {
-            match subscribe(&link, &*source).await {
-                Ok(receiving) => {
-                    return Ok(Self {
-                        link,
-                        source,
-                        state: State::Receiving(receiving),
-                    });
-                }
-                Err(Failure::Refused(error)) => return Err(error),
-                Err(Failure::Passing(QueueError::Closed)) => return Err(QueueError::Closed),
-                Err(Failure::Passing(_)) => backoff.wait().await,
-            }
-        }
+        let receiving = persist(&link, &*source, Persistence::UnlessRefused).await?;
+        Ok(Self {
+            link,
+            source,
+            state: State::Receiving(receiving),
+        })
     }
 
     /// The next delivery, with the channel to settle it on. Cancel safe.
@@ -179,7 +170,7 @@ impl Held {
     }
 
     fn settled(&self, sent: lapin::Result<()>) -> Result<()> {
-        sent.map_err(|error| self.link.error(error))
+        sent.map_err(|error| self.link.error(&error))
     }
 }
 
@@ -212,7 +203,7 @@ async fn subscribe(link: &Link, source: &dyn Source) -> Result<Receiving, Failur
         }),
         Err(error) => Err(match source.refusal(&error) {
             Some(refusal) => Failure::Refused(refusal),
-            None => Failure::Passing(link.error(error)),
+            None => Failure::Passing(link.error(&error)),
         }),
     }
 }
@@ -228,23 +219,39 @@ async fn consume(channel: &Channel, source: &dyn Source) -> lapin::Result<lapin:
     consuming.await
 }
 
-/// As long as it takes.
 async fn resubscribe(link: Link, source: Arc<dyn Source>, error: String) -> Result<Receiving> {
     tracing::warn!(queue.name = source.name(), error, "lost a subscription");
+    let receiving = persist(&link, &*source, Persistence::Always).await?;
+    tracing::info!(queue.name = source.name(), "subscribed again");
+    Ok(receiving)
+}
+
+#[derive(PartialEq, Eq)]
+enum Persistence {
+    UnlessRefused,
+    Always,
+}
+
+/// As long as it takes.
+async fn persist(link: &Link, source: &dyn Source, persistence: Persistence) -> Result<Receiving> {
     let mut backoff = Backoff::new();
     let mut told = false;
     loop {
-        match subscribe(&link, &*source).await {
-            Ok(receiving) => {
-                tracing::info!(queue.name = source.name(), "subscribed again");
-                return Ok(receiving);
-            }
+        let error = match subscribe(link, source).await {
+            Ok(receiving) => return Ok(receiving),
             Err(Failure::Passing(QueueError::Closed)) => return Err(QueueError::Closed),
-            Err(Failure::Passing(error) | Failure::Refused(error)) if !told => {
-                told = true;
-                tracing::warn!(queue.name = source.name(), %error, "cannot subscribe again, trying on");
+            Err(Failure::Refused(error)) if persistence == Persistence::UnlessRefused => {
+                return Err(error);
             }
-            Err(_) => {}
+            Err(Failure::Passing(error) | Failure::Refused(error)) => error,
+        };
+        if !told {
+            told = true;
+            tracing::warn!(
+                queue.name = source.name(),
+                error = sonde_core::chain(&error),
+                "cannot subscribe, trying on"
+            );
         }
         backoff.wait().await;
     }
