@@ -54,8 +54,8 @@ pub(crate) fn start(options: &LogOptions, default: LevelFilter) {
     }
 }
 
-/// Other people's crates stay at warnings unless the filter names them. The AMQP client calls every answer that we expect
-/// an error, and what is one reaches us as a value.
+/// Other people's crates stay at warnings unless the filter names them. The clients of broker and primary call things an
+/// error or a warning that we expect; what matters reaches us as a value.
 fn filter(options: &LogOptions, default: LevelFilter) -> EnvFilter {
     let level = match options.verbose {
         0 => default,
@@ -64,7 +64,9 @@ fn filter(options: &LogOptions, default: LevelFilter) -> EnvFilter {
     };
     let others = level.min(LevelFilter::WARN);
     let directives = options.log.clone();
-    EnvFilter::new(directives.unwrap_or_else(|| format!("{others},lapin=off,sonde={level}")))
+    EnvFilter::new(
+        directives.unwrap_or_else(|| format!("{others},lapin=off,libsql=error,sonde={level}")),
+    )
 }
 
 /// Refuses a filter with a mistake, which would otherwise silently log nothing.
