@@ -21,7 +21,7 @@ use url::Url;
 use crate::amqp::start;
 
 /// A broker that comes back, and whoever waits for it with growing pauses.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn topology() -> Topology {
     let watermark = QueueDeclaration {
@@ -67,7 +67,7 @@ impl Setting {
     }
 }
 
-fn message(payload: impl ToString) -> Outgoing {
+fn message(payload: &(impl ToString + ?Sized)) -> Outgoing {
     let payload = payload.to_string().into_bytes();
     let route = Route::Ledger;
     Outgoing { route, payload }
@@ -104,7 +104,7 @@ async fn a_broker_that_is_away_at_the_start_is_waited_for() {
     setting.link.cut();
     let Setting { amqp, link, .. } = setting;
     becomes(&amqp, false).await;
-    let messages = [message(1)];
+    let messages = [message(&1)];
     let consuming = amqp.consume(&QueueName::Ledger, 1);
     let arriving = async {
         link.heal();
@@ -121,7 +121,7 @@ async fn a_consumer_comes_back_after_its_connection_is_cut() {
         return;
     };
     let Setting { amqp, link, .. } = &setting;
-    publish(&setting.other, &[message(1)]).await;
+    publish(&setting.other, &[message(&1)]).await;
     let mut consumer = amqp.consume(&QueueName::Ledger, 10).await.unwrap();
     let held = next(&mut *consumer).await;
     link.cut();
@@ -133,7 +133,7 @@ async fn a_consumer_comes_back_after_its_connection_is_cut() {
         "{settled:?}"
     );
     again.ack().await.unwrap();
-    publish(&setting.other, &[message(2)]).await;
+    publish(&setting.other, &[message(&2)]).await;
     let delivery = next(&mut *consumer).await;
     assert_eq!(delivery.payload, b"2");
     delivery.ack().await.unwrap();
@@ -145,9 +145,9 @@ async fn a_publisher_whose_connection_is_cut_is_told_and_can_publish_again() {
         return;
     };
     let Setting { amqp, link, .. } = &setting;
-    publish(amqp, &[message(1)]).await;
+    publish(amqp, &[message(&1)]).await;
     link.silence();
-    let publishing = amqp.publish(vec![message(2)]);
+    let publishing = amqp.publish(vec![message(&2)]);
     let cutting = async { link.cut() };
     let (published, ()) = tokio::join!(biased; publishing, cutting);
     assert!(
@@ -155,7 +155,7 @@ async fn a_publisher_whose_connection_is_cut_is_told_and_can_publish_again() {
         "{published:?}"
     );
     link.heal();
-    publish(amqp, &[message(2)]).await;
+    publish(amqp, &[message(&2)]).await;
 }
 
 /// Each batch once at least: how often does not matter.
@@ -170,7 +170,7 @@ async fn nothing_is_lost_while_connections_are_cut_again_and_again() {
     let mut consumer = amqp.consume(&QueueName::Ledger, 50).await.unwrap();
     let producing = async {
         for batch in 0..BATCHES {
-            let messages: Vec<_> = (0..BATCH).map(|n| message(batch * BATCH + n)).collect();
+            let messages: Vec<_> = (0..BATCH).map(|n| message(&(batch * BATCH + n))).collect();
             if batch % 8 == 4 {
                 let cutting = async { link.cut() };
                 tokio::join!(biased; publish(amqp, &messages), cutting);
@@ -201,12 +201,12 @@ async fn a_silent_connection_is_given_up_and_replaced() {
     becomes(amqp, true).await;
     link.silence();
     becomes(amqp, false).await;
-    publish(&setting.other, &[message(1)]).await;
+    publish(&setting.other, &[message(&1)]).await;
     link.heal();
     let delivery = next(&mut *consumer).await;
     assert_eq!(delivery.payload, b"1");
     delivery.ack().await.unwrap();
-    publish(amqp, &[message(2)]).await;
+    publish(amqp, &[message(&2)]).await;
 }
 
 #[tokio::test]
@@ -314,7 +314,7 @@ async fn connections_that_the_broker_closes_are_made_again() {
         broker.manage(Method::DELETE, &path, Value::Null).await;
     }
     takes_over(&setting, &*leader).await;
-    publish(other, &[message(1)]).await;
+    publish(other, &[message(&1)]).await;
     next(&mut *consumer).await.ack().await.unwrap();
 }
 
@@ -325,23 +325,23 @@ async fn a_queue_that_is_deleted_under_its_consumer_is_consumed_when_it_is_back(
     };
     let Setting { broker, other, .. } = &setting;
     let mut consumer = other.consume(&QueueName::Ledger, 10).await.unwrap();
-    publish(other, &[message(1)]).await;
+    publish(other, &[message(&1)]).await;
     let held = next(&mut *consumer).await;
     let path = format!("/api/queues/{}/{}", broker.vhost, QueueName::Ledger);
     broker.manage(Method::DELETE, &path, json!({})).await;
-    let unroutable = other.publish(vec![message(2)]).await;
+    let unroutable = other.publish(vec![message(&2)]).await;
     assert!(matches!(unroutable, Err(QueueError::Unroutable { .. })));
     // Noticed, and not found again yet.
     let silence = timeout(Duration::from_millis(500), consumer.receive()).await;
     assert!(silence.is_err());
     other.declare(&topology()).await.unwrap();
-    publish(other, &[message(3)]).await;
+    publish(other, &[message(&3)]).await;
     let delivery = next(&mut *consumer).await;
     assert_eq!(delivery.payload, b"3");
     delivery.ack().await.unwrap();
     // Of no effect, and no harm.
     let _ = held.ack().await;
-    publish(other, &[message(4)]).await;
+    publish(other, &[message(&4)]).await;
     next(&mut *consumer).await.ack().await.unwrap();
 }
 
@@ -353,14 +353,14 @@ async fn a_broker_short_of_memory_takes_messages_again_later_and_its_leader_stay
     let vhost = broker.vhost("alarm").await;
     let amqp = start(&vhost.url);
     amqp.declare(&topology()).await.unwrap();
-    publish(&amqp, &[message(1)]).await;
+    publish(&amqp, &[message(&1)]).await;
     let leader = amqp.lead().await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     let mut consumer = amqp.consume(&QueueName::Ledger, 10).await.unwrap();
     broker
         .control(&["set_vm_memory_high_watermark", "absolute", "1"])
         .await;
-    let refused = amqp.publish(vec![message(2)]).await;
+    let refused = amqp.publish(vec![message(&2)]).await;
     assert!(
         matches!(refused, Err(QueueError::Unavailable { .. })),
         "{refused:?}"
@@ -370,7 +370,7 @@ async fn a_broker_short_of_memory_takes_messages_again_later_and_its_leader_stay
     broker
         .control(&["set_vm_memory_high_watermark", "0.4"])
         .await;
-    publish(&amqp, &[message(3)]).await;
+    publish(&amqp, &[message(&3)]).await;
     // What was refused may have got through, or not.
     while next(&mut *consumer).await.payload != b"3" {}
     leader.save_watermark(&saved()).await.unwrap();
@@ -387,7 +387,7 @@ async fn a_broker_that_is_killed_is_found_again_with_everything_confirmed() {
     broker.remembers(&vhost, "results.ledger").await;
     broker.remembers(&vhost, "dispatcher.watermark").await;
     let mut consumer = amqp.consume(&QueueName::Ledger, 1).await.unwrap();
-    publish(&amqp, &[message(1), message(2)]).await;
+    publish(&amqp, &[message(&1), message(&2)]).await;
     let leader = amqp.lead().await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     let held = next(&mut *consumer).await;
@@ -405,7 +405,7 @@ async fn a_broker_that_is_killed_is_found_again_with_everything_confirmed() {
     }
     let leader = timeout(PATIENCE, amqp.lead()).await.unwrap().unwrap();
     assert_eq!(leader.watermark().await.unwrap(), Some(saved()));
-    publish(&amqp, &[message(3)]).await;
+    publish(&amqp, &[message(&3)]).await;
     next(&mut *consumer).await.ack().await.unwrap();
 }
 
