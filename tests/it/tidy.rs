@@ -28,9 +28,12 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Dependencies that stay behind one crate's interface, so that replacing one is a change in one place.
-const OWNED: [(&str, &[&str]); 4] = [
+const OWNED: [(&str, &[&str]); 7] = [
     ("backoff", &["sonde-probe"]),
+    ("chacha20poly1305", &["sonde-queue"]),
+    ("clickhouse", &["sonde-results"]),
     ("hickory-resolver", &["sonde-probe"]),
+    ("lapin", &["sonde-queue"]),
     ("libsql", &["sonde-libsql"]),
     ("surge-ping", &["sonde-probe"]),
 ];

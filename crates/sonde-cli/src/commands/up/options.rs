@@ -100,7 +100,12 @@ impl Options {
     }
 
     pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
-        configuration::queue_settings(self.queues.as_deref())
+        let settings = configuration::queue_settings(self.queues.as_deref())?;
+        // What nobody empties would only grow.
+        Ok(QueueSettings {
+            alerting: false,
+            ..settings
+        })
     }
 
     /// How `sonde.yaml` is read here.
