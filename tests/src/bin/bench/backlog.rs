@@ -19,6 +19,15 @@ impl Waiting {
     pub(crate) fn total(self) -> u64 {
         self.tasks + self.results + self.dead
     }
+
+    /// The most of each.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            tasks: self.tasks.max(other.tasks),
+            results: self.results.max(other.results),
+            dead: self.dead.max(other.dead),
+        }
+    }
 }
 
 pub(crate) struct Backlog {

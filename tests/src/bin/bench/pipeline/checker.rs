@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout};
 use crate::backlog::connect;
 use crate::checks::check;
 use crate::figures::{median, say};
-use crate::fleet::{Components, Fleet, task_keys};
+use crate::fleet::{Components, Fleet, configuration, task_keys};
 use crate::pipeline::proxy::Proxy;
 use crate::processes::{peak_memory, usage};
 use crate::report::{Report, mebibytes};
@@ -137,7 +137,13 @@ pub(crate) async fn start(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut fleet = Fleet::create(components, REGION).await?;
-    let feeder = Feeder::new(&fleet, &format!("http://{}/health", target.http)).await?;
+    let url = format!("http://{}/health", target.http);
+    // The leader, of whom a checker asks the time before anything else.
+    fleet.load(&configuration(1, REGION, &url)).await?;
+    let leader = fleet.start("dispatcher", "dispatcher", REGION).await?;
+    let leads = async || matches!(leader.metric("sonde_dispatcher_leading").await, Ok(1.0));
+    sonde_tests::wait_until(Duration::from_mins(1), leads).await;
+    let feeder = Feeder::new(&fleet, &url).await?;
     let (_connection, mut results) = results(&fleet).await?;
     let proxy = Proxy::to(&fleet.amqp.url).await?;
     fleet.set("SONDE_AMQP_URL", proxy.url.clone());

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use sonde_core::{Clock as _, SystemClock, Timestamp};
 use tokio::time::Instant;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Waiting};
 use crate::figures::{micros, say};
 use crate::fleet::{Components, Fleet, Role, configuration};
 use crate::processes;
@@ -19,6 +19,9 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 const SAMPLE: Duration = Duration::from_millis(500);
 /// How much longer the last third's work may wait than the first third's: half a second of it.
 const GROWTH: f64 = 0.5;
+
+/// Rates that are tried for the longer time, each a tenth below the one before.
+const CONFIRMATIONS: u32 = 3;
 
 /// How long each step is measured, a multiple of [`INTERVAL`], and where to begin.
 pub(crate) struct Options {
@@ -49,8 +52,9 @@ pub(crate) struct Step {
     pub(crate) flat: bool,
     /// CPU per executed check, by process.
     pub(crate) cpu: Vec<(&'static str, Duration)>,
-    /// Mean backlog of the first and the last third, and the most.
-    waiting: (f64, f64, u64),
+    /// Mean of the first and the last third.
+    waiting: (f64, f64),
+    most: Waiting,
     lag: Lag,
 }
 
@@ -84,19 +88,18 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The highest rate that is sustained: doubled until one is not, then halved in between, then confirmed.
-    pub(crate) async fn climb(&self, options: &Options) -> anyhow::Result<Option<Step>> {
+    pub(crate) async fn climb(mut self, options: &Options) -> anyhow::Result<Option<Step>> {
         say(
-            "| checks/s wanted | executed/s | missed | waiting first, last, most | slot to probe p50, p99 | |",
+            "| checks/s wanted | executed/s | missed | waiting first, last | most tasks, results messages, dead letters | slot to probe p50, p99 | |",
         );
-        say("|---|---|---|---|---|---|");
+        say("|---|---|---|---|---|---|---|");
         let (mut good, mut bad, mut rate) = (0, None, options.first);
-        while rate <= options.most {
-            if self.step(rate, options.step).await?.flat {
+        while rate <= options.most && bad.is_none() {
+            if self.attempt(rate, options.step).await?.flat {
                 good = rate;
                 rate *= 2;
             } else {
                 bad = Some(rate);
-                break;
             }
         }
         for _ in 0..options.halvings {
@@ -105,20 +108,32 @@ impl<'a> Pipeline<'a> {
             if rate == good || rate == above {
                 break;
             }
-            if self.step(rate, options.step).await?.flat {
+            if self.attempt(rate, options.step).await?.flat {
                 good = rate;
             } else {
                 bad = Some(rate);
             }
         }
-        while good > 0 {
-            let step = self.step(good, options.sustained).await?;
+        for _ in 0..CONFIRMATIONS {
+            if good == 0 {
+                break;
+            }
+            let step = self.attempt(good, options.sustained).await?;
             if step.flat {
                 return Ok(Some(step));
             }
             good = round(good * 9 / 10);
         }
         Ok(None)
+    }
+
+    /// A step; after one that is not sustained on with a fleet that has nothing left over from it.
+    async fn attempt(&mut self, rate: u32, window: Duration) -> anyhow::Result<Step> {
+        let step = self.step(rate, window).await?;
+        if !step.flat {
+            *self = Self::start(self.components, self.target).await?;
+        }
+        Ok(step)
     }
 
     /// Runs `rate` checks a second for `window`, after they have come to flow evenly.
@@ -132,7 +147,7 @@ impl<'a> Pipeline<'a> {
         let mut waiting = Vec::new();
         while begin.elapsed() < window {
             tokio::time::sleep_until(begin + SAMPLE * u32::try_from(waiting.len() + 1)?).await;
-            waiting.push(self.backlog.now().await?.total());
+            waiting.push(self.backlog.now().await?);
         }
         let after = self.cpu();
         // The slots' deadlines pass, and the ingester stores what came of them.
@@ -151,7 +166,8 @@ impl<'a> Pipeline<'a> {
                 && executed >= wanted * 99 / 100
                 && last - first <= f64::from(rate) * GROWTH,
             cpu: cpu.map(|(name, cpu)| (name, cpu / checks)).collect(),
-            waiting: (first, last, waiting.into_iter().max().unwrap_or(0)),
+            waiting: (first, last),
+            most: waiting.into_iter().fold(Waiting::default(), Waiting::max),
             lag,
         };
         step.show(window);
@@ -219,11 +235,16 @@ impl Step {
     }
 
     fn show(&self, window: Duration) {
-        let (first, last, most) = self.waiting;
+        let (first, last) = self.waiting;
+        let Waiting {
+            tasks,
+            results,
+            dead,
+        } = self.most;
         let Lag { p50, p99 } = self.lag;
         let verdict = if self.flat { "flat" } else { "not sustained" };
         say(format!(
-            "| {} | {:.0} | {} | {first:.0}, {last:.0}, {most} | {p50:.1} ms, {p99:.1} ms | {verdict} for {} s |",
+            "| {} | {:.0} | {} | {first:.0}, {last:.0} | {tasks}, {results}, {dead} | {p50:.1} ms, {p99:.1} ms | {verdict} for {} s |",
             self.rate,
             self.executed,
             self.missed,
@@ -248,6 +269,10 @@ impl Step {
             "| together | {total:.0} µs | {cores:.2} cores at {:.0} checks/s |",
             self.executed
         ));
+        say(format!(
+            "two cores that do nothing else could carry {:.0} checks/s at that cost",
+            2e6 / total
+        ));
     }
 }
 
@@ -261,9 +286,12 @@ fn round(rate: u32) -> u32 {
 }
 
 /// The means of the first and the last third.
-fn thirds(waiting: &[u64]) -> (f64, f64) {
+fn thirds(waiting: &[Waiting]) -> (f64, f64) {
     #[expect(clippy::cast_precision_loss, reason = "numbers of messages")]
-    let mean = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len().max(1) as f64;
+    let mean = |part: &[Waiting]| {
+        let total: u64 = part.iter().map(|waiting| waiting.total()).sum();
+        total as f64 / part.len().max(1) as f64
+    };
     let third = waiting.len() / 3;
     (
         mean(waiting.get(..third).unwrap_or_default()),

@@ -48,10 +48,7 @@ impl Watch {
     }
 
     pub(super) async fn look(&mut self, checkers: &[Checker]) -> anyhow::Result<()> {
-        let waiting = self.backlog.now().await?;
-        self.most.tasks = self.most.tasks.max(waiting.tasks);
-        self.most.results = self.most.results.max(waiting.results);
-        self.most.dead = self.most.dead.max(waiting.dead);
+        self.most = self.most.max(self.backlog.now().await?);
         for checker in checkers {
             // A checker that is too busy to tell is asked again.
             if let Some(role) = &checker.role
