@@ -10,8 +10,9 @@ Faults, one request each (or `count`):
   POST /-/fault?mode=error500      answers 500 without executing; `code` and `text` choose the exception
   POST /-/fault?mode=slow          executes and keeps the answer back for `seconds` (60), or until the client is gone
   POST /-/fault?mode=away          closes the connection without executing
-  … &count=3&database=NAME&match=TEXT   how often, only for this database, only for queries that contain the text
-  GET /-/fault lists what is still pending, DELETE /-/fault forgets it.
+  … &count=3&after=2&database=NAME&match=TEXT   how often, after how many that go well, only for this database, only for
+                                   queries that contain the text
+  GET /-/fault lists what is still pending, DELETE /-/fault[?database=NAME] forgets it.
 """
 
 import argparse
@@ -51,6 +52,7 @@ STATUS = {
 class Fault:
     mode: str
     count: int = 1
+    after: int = 0
     database: str = ""
     match: str = ""
     seconds: float = 60.0
@@ -79,6 +81,9 @@ class Faults:
         with self.lock:
             for fault in self.pending:
                 if fault.database in ("", database) and fault.match.encode() in sql:
+                    if fault.after:
+                        fault.after -= 1
+                        continue
                     fault.count -= 1
                     self.pending = [one for one in self.pending if one.count > 0]
                     return fault
@@ -88,9 +93,9 @@ class Faults:
         with self.lock:
             return [dataclasses.asdict(fault) for fault in self.pending]
 
-    def clear(self):
+    def clear(self, database):
         with self.lock:
-            self.pending.clear()
+            self.pending = [one for one in self.pending if database not in ("", one.database)]
 
 
 class Refused(Exception):
@@ -225,7 +230,7 @@ class Handler(BaseHTTPRequestHandler):
             self.do_POST()
 
     def do_DELETE(self):
-        self.server.faults.clear()
+        self.server.faults.clear(dict(parse_qsl(urlsplit(self.path).query)).get("database", ""))
         self.answer(200, b"")
 
     def do_POST(self):

@@ -89,14 +89,34 @@ impl ClickhouseResults {
 
     /// Creates a user that may read what the views show, or gives it this password. Needs the right to manage access.
     pub async fn allow_reading(&self, user: &ReadOnlyUser) -> Result<()> {
-        for statement in self.reader(user) {
+        for statement in self.statements_of_reader(user) {
             self.run(&statement).await?;
         }
         Ok(())
     }
 
+    /// All that [`migrate`](Self::migrate) does to an empty server, for whoever may not do it themselves.
+    pub fn statements(&self) -> Vec<String> {
+        let mut all = vec![
+            self.dialect.create_database(),
+            self.dialect.create_versions(),
+        ];
+        for version in 0..schema::newest_version() {
+            all.extend(schema::migration(&self.dialect, version).unwrap_or_default());
+            let versions = self.dialect.name("schema_versions");
+            let release = env!("CARGO_PKG_VERSION");
+            all.push(format!(
+                "INSERT INTO {versions} (version, release) VALUES ({}, '{release}')",
+                version + 1
+            ));
+        }
+        all
+    }
+
+    /// All that [`allow_reading`](Self::allow_reading) does.
+    ///
     /// Views run with the rights of who asks, so that the role also needs the columns behind them; not evidence.
-    pub(super) fn reader(&self, user: &ReadOnlyUser) -> Vec<String> {
+    pub fn statements_of_reader(&self, user: &ReadOnlyUser) -> Vec<String> {
         let (dialect, on) = (&self.dialect, self.dialect.on_cluster());
         let (name, password) = (quoted(&user.name), literal(&user.password));
         let mut statements = vec![format!("CREATE ROLE IF NOT EXISTS {READER}{on}")];

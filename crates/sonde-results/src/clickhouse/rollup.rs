@@ -16,6 +16,12 @@ use crate::Result;
 /// Longer than an insert can take, on both sides of the connection.
 const SETTLES_AFTER: Duration = Duration::from_mins(5);
 
+const HOUR: u32 = 3_600;
+const DAY: u32 = 86_400;
+
+/// What one statement recomputes: bounded, because the server holds a sketch of some kilobytes for each region of each.
+const BUCKETS_AT_ONCE: u64 = 20_000;
+
 /// Executed, not failed, outside maintenance, and with a latency.
 pub(super) const MEASURED: &str =
     "outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NULL";
@@ -87,17 +93,12 @@ impl ClickhouseResults {
             retention: self.dialect.retention,
         };
         let hours = self.dirty_hours(&notes).await?;
-        for hour in &hours {
-            self.maintain(&quarters_sql(&notes, hour.hour, computed_at))
+        for span in spans(&hours, HOUR) {
+            self.maintain(&quarters_sql(&notes, span, computed_at))
                 .await?;
         }
-        let mut days: Vec<u32> = hours
-            .iter()
-            .map(|hour| hour.hour / 86_400 * 86_400)
-            .collect();
-        days.dedup();
-        for day in days {
-            self.maintain(&days_sql(&notes, day, computed_at)).await?;
+        for span in spans(&hours, DAY) {
+            self.maintain(&days_sql(&notes, span, computed_at)).await?;
         }
         self.settle(&progress, computed_at).await?;
         self.forget_notes(progress.settled).await?;
@@ -182,7 +183,26 @@ impl Notes {
     }
 }
 
-fn quarters_sql(notes: &Notes, hour: u32, computed_at: i64) -> String {
+/// Times that are recomputed by one statement, in seconds: whole hours or days, each with some of `hours` in it, and of
+/// as many buckets as one statement may have.
+fn spans(hours: &[DirtyHour], unit: u32) -> Vec<(u32, u32)> {
+    let mut spans: Vec<(u32, u32)> = Vec::new();
+    let mut buckets = 0;
+    for hour in hours {
+        let from = hour.hour / unit * unit;
+        buckets += hour.buckets;
+        match spans.last_mut() {
+            Some((_, to)) if buckets <= BUCKETS_AT_ONCE || *to > from => *to = from + unit,
+            _ => {
+                buckets = hour.buckets;
+                spans.push((from, from + unit));
+            }
+        }
+    }
+    spans
+}
+
+fn quarters_sql(notes: &Notes, (from, to): (u32, u32), computed_at: i64) -> String {
     let phases: Vec<String> = PHASES
         .iter()
         .map(|phase| {
@@ -190,7 +210,7 @@ fn quarters_sql(notes: &Notes, hour: u32, computed_at: i64) -> String {
             format!("countIf({has}) AS {phase}_count, sumIf(assumeNotNull({of}), {has}) AS {phase}_sum_us")
         })
         .collect();
-    let (from, to) = (date(hour), date(hour + 3_600));
+    let (from, to) = (date(from), date(to));
     format!(
         "INSERT INTO rollup_15m (workspace, monitor, bucket, region, {}, computed_at)
 SELECT workspace, monitor, toStartOfFifteenMinutes(slot) AS bucket, region, {},
@@ -209,7 +229,7 @@ GROUP BY workspace, monitor, bucket, region",
     )
 }
 
-fn days_sql(notes: &Notes, day: u32, computed_at: i64) -> String {
+fn days_sql(notes: &Notes, (from, to): (u32, u32), computed_at: i64) -> String {
     let sum = |column: &str| format!("sum(quarter.{column})");
     let counts = COLUMNS.map(sum);
     let phases = PHASES.map(|phase| {
@@ -220,16 +240,16 @@ fn days_sql(notes: &Notes, day: u32, computed_at: i64) -> String {
         .join(", ")
     });
     let sketch = format!("quantilesDDMergeState({QUANTILES})(quarter.latency_sketch)");
-    let (from, to) = (date(day), date(day + 86_400));
+    let (from, to) = (date(from), date(to));
     format!(
         "INSERT INTO rollup_1d (workspace, monitor, bucket, region, {}, computed_at)
-SELECT workspace, monitor, {from} AS day, region, {}, {sketch},
+SELECT workspace, monitor, toStartOfDay(quarter.bucket) AS day, region, {}, {sketch},
     {}, {} AS computed_at
 FROM rollup_15m AS quarter FINAL
-WHERE bucket >= {from} AND bucket < {to} AND (workspace, monitor) IN (
-    SELECT workspace, monitor FROM dirty_buckets WHERE bucket >= {from} AND bucket < {to} AND {}
+WHERE bucket >= {from} AND bucket < {to} AND (workspace, monitor, toStartOfDay(bucket)) IN (
+    SELECT workspace, monitor, toStartOfDay(bucket) FROM dirty_buckets WHERE bucket >= {from} AND bucket < {to} AND {}
 )
-GROUP BY workspace, monitor, region",
+GROUP BY workspace, monitor, day, region",
         columns(),
         counts.join(", "),
         phases.join(", "),
@@ -250,4 +270,43 @@ fn columns() -> String {
 
 fn date(seconds: u32) -> String {
     format!("toDateTime({seconds}, 'UTC')")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hours(hours: &[(u32, u64)]) -> Vec<DirtyHour> {
+        let hour = |&(hour, buckets)| DirtyHour {
+            hour: hour * HOUR,
+            buckets,
+        };
+        hours.iter().map(hour).collect()
+    }
+
+    #[test]
+    fn one_statement_recomputes_no_more_than_it_may() {
+        assert_eq!(spans(&[], HOUR), []);
+        let few = hours(&[(1, 5), (7, 5), (30, 5)]);
+        assert_eq!(spans(&few, HOUR), [(HOUR, 31 * HOUR)]);
+        assert_eq!(spans(&few, DAY), [(0, 2 * DAY)]);
+        let many = hours(&[
+            (1, 15_000),
+            (2, 15_000),
+            (23, 5_000),
+            (24, 1),
+            (25, 90_000),
+            (49, 1),
+        ]);
+        let expected = [(1, 2), (2, 24), (24, 25), (25, 26), (49, 50)];
+        assert_eq!(
+            spans(&many, HOUR),
+            expected.map(|(from, to)| (from * HOUR, to * HOUR))
+        );
+        // A day is never split: its sums are made of all its quarters.
+        assert_eq!(
+            spans(&many, DAY),
+            [(0, DAY), (DAY, 2 * DAY), (2 * DAY, 3 * DAY)]
+        );
+    }
 }

@@ -73,7 +73,9 @@ fn a_reader_sees_the_views_and_no_evidence() {
         name: "grafana".to_owned(),
         password: r"it's\secret".to_owned(),
     };
-    let statements = results("http://127.0.0.1:1").reader(&user).join(";\n");
+    let statements = results("http://127.0.0.1:1")
+        .statements_of_reader(&user)
+        .join(";\n");
     assert!(!statements.contains("evidence") && !statements.contains("`rest`"));
     insta::assert_snapshot!(statements);
 }
