@@ -11,6 +11,8 @@ mod amqp_failures;
 mod cli;
 mod cli_fleet;
 mod clickhouse;
+mod clickhouse_failures;
+mod clickhouse_rollups;
 mod fleet_broker;
 mod fleet_messages;
 mod fleet_processes;
