@@ -105,7 +105,8 @@ mod tests {
                 .iter()
                 .try_fold(&mut all, |command, name| command.find_subcommand_mut(name));
             let help = command.unwrap().render_help();
-            text += &format!("$ sonde {} -h\n{help}\n", path.join(" "));
+            let path = path.join(" ");
+            text.push_str(&["$ sonde ", &path, " -h\n", &help.to_string(), "\n"].concat());
         }
         insta::assert_snapshot!(text);
     }

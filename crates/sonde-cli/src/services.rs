@@ -113,11 +113,6 @@ impl ServiceOptions {
         read.map_err(|problems| configuration::listed(&problems))
     }
 
-    /// The `queues.toml` that the settings name, or the built-in one.
-    pub(crate) fn queue_settings(&self, settings: &Settings) -> Result<QueueSettings, Error> {
-        configuration::queue_settings(settings.queues.as_deref())
-    }
-
     fn file(&self) -> Option<PathBuf> {
         let named = self
             .settings
@@ -163,6 +158,11 @@ impl ServiceOptions {
         });
         environment.chain(flags).collect()
     }
+}
+
+/// The `queues.toml` that the settings name, or the built-in one.
+pub(crate) fn queue_settings(settings: &Settings) -> Result<QueueSettings, Error> {
+    configuration::queue_settings(settings.queues.as_deref())
 }
 
 /// The keys that seal tasks; none are needed where the broker's disk may hold secrets in the clear.

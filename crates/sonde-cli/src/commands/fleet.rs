@@ -48,7 +48,7 @@ enum Format {
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let settings = options.services.settings()?;
-    let queues = options.services.queue_settings(&settings)?;
+    let queues = services::queue_settings(&settings)?;
     let broker = services::broker(&settings, "sonde fleet").await?;
     let expected = if options.regions.is_empty() && settings.libsql.location.is_some() {
         services::regions(&settings).await?

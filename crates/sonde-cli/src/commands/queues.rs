@@ -78,7 +78,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
 impl Wanted {
     async fn find(of: Of) -> Result<Self, Error> {
         let settings = of.services.settings()?;
-        let queues = of.services.queue_settings(&settings)?;
+        let queues = services::queue_settings(&settings)?;
         let regions = if !of.regions.is_empty() {
             of.regions
         } else if settings.libsql.location.is_some() {

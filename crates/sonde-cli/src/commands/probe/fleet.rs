@@ -44,7 +44,7 @@ struct Answers {
 
 pub(super) async fn run(options: &Options, mut monitor: Monitor) -> Result<Exit, Error> {
     let settings = options.services.settings()?;
-    let queues = options.services.queue_settings(&settings)?;
+    let queues = services::queue_settings(&settings)?;
     let keys = services::task_keys(&settings)?;
     let regions: BTreeSet<Region> = options.regions.iter().cloned().collect();
     monitor.regions = regions.iter().cloned().collect();

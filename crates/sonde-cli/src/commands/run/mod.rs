@@ -105,7 +105,7 @@ impl Process {
                 "there is nothing to do: name roles with --role, SONDE_ROLES, or `roles` in [run] of sonde.toml",
             ));
         }
-        let queues = options.services.queue_settings(&settings)?;
+        let queues = services::queue_settings(&settings)?;
         let id = process_id(&settings);
         Ok(Self {
             broker: services::amqp(&settings, &format!("sonde {id}"))?,
