@@ -114,10 +114,19 @@ impl Amqp {
         }
     }
 
-    /// Takes up to so many messages out of a queue: routing keys and payloads.
+    /// Takes up to so many messages out of a queue: routing keys and payloads. What is not JSON is null.
     pub async fn take(&self, queue: &str, count: usize) -> Vec<(String, Value)> {
+        self.get(queue, count, "ack_requeue_false").await
+    }
+
+    /// The same, and leaves them where they are.
+    pub async fn look(&self, queue: &str, count: usize) -> Vec<(String, Value)> {
+        self.get(queue, count, "ack_requeue_true").await
+    }
+
+    async fn get(&self, queue: &str, count: usize, mode: &str) -> Vec<(String, Value)> {
         let path = format!("/api/queues/{}/{queue}/get", self.vhost);
-        let get = json!({"count": count, "ackmode": "ack_requeue_false", "encoding": "auto"});
+        let get = json!({"count": count, "ackmode": mode, "encoding": "auto"});
         let messages = self.manage(Method::POST, &path, get).await;
         let messages = messages.as_array().cloned().unwrap_or_default();
         messages

@@ -3,17 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::Value;
 use sonde_core::{Cadence, Clock as _, MonitorId, SystemClock, Timestamp, WorkspaceId};
 
-use super::{Fleet, Member, PATIENCE};
+use super::{Fleet, PATIENCE};
 use crate::wait::comes_within;
 
 /// How many differences a message names.
 const EXAMPLES: usize = 5;
 
-/// What became due just before the dispatchers were stopped may rightly be left to their successor.
+/// What became due just before the monitors were removed may rightly never be dispatched.
 const LATENESS: Duration = Duration::from_secs(1);
 
 /// What became of all scheduled checks, once the books balance.
@@ -47,15 +46,13 @@ struct Row {
 }
 
 impl Fleet {
-    /// Stops the dispatchers, waits until everything that is under way has arrived, and proves that every slot since
-    /// all processes were ready is accounted for exactly once.
+    /// Removes all monitors, waits until everything that is under way has arrived, and proves that every slot since all
+    /// processes were ready is accounted for exactly once.
     ///
     /// Panics with what is wrong. `poison` messages are expected to have been set aside.
     pub async fn settle(&mut self, poison: u64) -> Accounts {
         let until = SystemClock.now() - LATENESS;
-        let dispatchers = self.dispatchers.iter_mut();
-        let started = dispatchers.filter(|dispatcher| dispatcher.is_started());
-        join_all(started.map(Member::stop)).await;
+        self.configure(0).await;
 
         let mut verdict = Err("nothing was looked at".to_owned());
         comes_within(PATIENCE, async || {
@@ -104,10 +101,12 @@ impl Fleet {
             }
         }
         if aside == poison {
-            Ok(())
-        } else {
-            Err(format!("{aside} messages set aside, not {poison}"))
+            return Ok(());
         }
+        let found = self.amqp.look("results.poison", EXAMPLES).await;
+        Err(format!(
+            "{aside} messages set aside, not {poison}: {found:?}"
+        ))
     }
 
     /// What the public view shows: exactly one row per check.
