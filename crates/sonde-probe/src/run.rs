@@ -75,7 +75,8 @@ struct Execution {
 
 /// Attempts until one is good, final, the last one, or too close to the deadline to begin.
 ///
-/// `None` when not even the first may begin.
+/// `None` when not even the first may begin, or when it was taken so late that its end says more about the queue than
+/// about the target.
 async fn execute<F: Future<Output = Tried>>(
     monitor: &Monitor,
     deadline: Instant,
@@ -90,7 +91,12 @@ async fn execute<F: Future<Output = Tried>>(
         return None;
     }
     loop {
-        let last = attempt(deadline.min(start + monitor.timeout)).await;
+        let end = deadline.min(start + monitor.timeout);
+        let last = attempt(end).await;
+        let cut_short = end - start < monitor.timeout / 2 && Instant::now() >= end;
+        if attempts.is_empty() && cut_short && !last.verdict.outcome.is_up() {
+            return None;
+        }
         let reason = last.verdict.reason;
         attempts.push(Attempt {
             reason,

@@ -102,6 +102,21 @@ async fn the_last_attempt_is_cut_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_attempt_that_had_no_fair_chance_says_nothing_about_the_target() {
+    let slow = Some(Reason::WaitTimeout);
+    let late = attempts(&monitor(3), 400 * MS, 60_000 * MS, &[slow]).await;
+    assert!(late.2.is_none(), "cut before half of its timeout");
+    let refused = attempts(&monitor(0), 400 * MS, 10 * MS, &[DOWN]).await;
+    assert_eq!(
+        refused.2.unwrap().attempts.len(),
+        1,
+        "the target did answer"
+    );
+    let fair = attempts(&monitor(0), 600 * MS, 60_000 * MS, &[slow]).await;
+    assert_eq!(fair.2.unwrap().last.verdict.reason, slow);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_attempt_begins_with_less_than_a_tenth_of_the_timeout_left() {
     // The second attempt would begin at 510 ms.
     let (starts, ..) = attempts(&monitor(3), 610 * MS, 10 * MS, &[DOWN; 2]).await;
