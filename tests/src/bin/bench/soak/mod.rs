@@ -100,7 +100,7 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
     say(format!("settled after {} s", settled.as_secs()));
     watch.last_metrics(&checkers, &ingesters).await?;
     watch.report();
-    let proven = proof::prove(&fleet, begin, INTERVAL).await;
+    let proven = proof::prove(&fleet, begin, INTERVAL, watch.rows()).await;
     for checker in checkers
         .into_iter()
         .filter_map(|it| it.role)

@@ -13,12 +13,14 @@ use crate::fleet::Fleet;
 /// Until the last rows are in the rollups.
 const ROLLED_UP: Duration = Duration::from_mins(5);
 
+/// `inserted` rows went into the store, however often.
 pub(super) async fn prove(
     fleet: &Fleet,
     begin: Timestamp,
     interval: Duration,
+    inserted: f64,
 ) -> anyhow::Result<()> {
-    outcomes(fleet).await?;
+    outcomes(fleet, inserted).await?;
     let scheduled = ledger(fleet).await?;
     let rows = slots(fleet, interval).await?;
     ensure!(
@@ -34,7 +36,7 @@ pub(super) async fn prove(
 }
 
 /// Shows what came of the checks, and how often a check arrived twice.
-async fn outcomes(fleet: &Fleet) -> anyhow::Result<()> {
+async fn outcomes(fleet: &Fleet, inserted: f64) -> anyhow::Result<()> {
     let outcomes = "SELECT toString(outcome) AS outcome, toString(reason) AS reason, count() AS checks \
                     FROM sonde_checks GROUP BY outcome, reason ORDER BY checks DESC";
     say("| outcome | reason | checks |");
@@ -48,12 +50,13 @@ async fn outcomes(fleet: &Fleet) -> anyhow::Result<()> {
             row["checks"]
         ));
     }
-    let raw = "SELECT (SELECT count() FROM check_results) AS raw, (SELECT count() FROM sonde_checks) AS merged";
-    let rows = fleet.rows(raw).await;
-    let row = rows.first().context("the store says nothing")?;
+    let select = "SELECT count() AS checks FROM sonde_checks";
+    let rows = fleet.rows(select).await;
+    let checks = rows.first().and_then(|row| row["checks"].as_f64());
+    let checks = checks.context("the store says nothing")?;
     say(format!(
-        "rows not merged away yet: {}, checks: {}",
-        row["raw"], row["merged"]
+        "checks: {checks}; rows inserted: {inserted}; duplicates merged: {}",
+        inserted - checks
     ));
     Ok(())
 }
@@ -85,10 +88,9 @@ async fn ledger(fleet: &Fleet) -> anyhow::Result<u64> {
 /// Without the ledger: each monitor's slots follow each other at its interval, with exactly one row each.
 async fn slots(fleet: &Fleet, interval: Duration) -> anyhow::Result<u64> {
     let select = format!(
-        "SELECT count() AS series, sum(rows) AS rows, sum(slots) AS slots, \
-         countIf(rows != slots) AS twice, \
-         countIf(slots != intDiv(dateDiff('microsecond', first, last), {}) + 1) AS holes FROM \
-         (SELECT count() AS rows, uniqExact(slot) AS slots, min(slot) AS first, max(slot) AS last \
+        "SELECT count() AS series, sum(n) AS rows, sum(m) AS slots, countIf(n != m) AS twice, \
+         countIf(m != intDiv(dateDiff('microsecond', first, last), {}) + 1) AS holes FROM \
+         (SELECT count() AS n, uniqExact(slot) AS m, min(slot) AS first, max(slot) AS last \
          FROM sonde_checks GROUP BY workspace, monitor, region)",
         interval.as_micros()
     );

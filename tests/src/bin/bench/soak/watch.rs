@@ -132,6 +132,11 @@ impl Watch {
         Ok(())
     }
 
+    /// Inserted by the ingesters, duplicates and all.
+    pub(super) fn rows(&self) -> f64 {
+        self.rows
+    }
+
     pub(super) fn report(&self) {
         let Waiting {
             tasks,
@@ -139,8 +144,8 @@ impl Watch {
             dead,
         } = self.most;
         say(format!(
-            "\ncheckers killed: {}; tasks delivered again: {:.0}; dead letters: {:.0}; rows inserted: {:.0}",
-            self.kills, self.redelivered, self.dead, self.rows
+            "\ncheckers killed: {}; tasks delivered again: {:.0}; dead letters: {:.0}",
+            self.kills, self.redelivered, self.dead
         ));
         say(format!(
             "most waiting at once: {tasks} tasks, {results} results messages, {dead} dead letters"
