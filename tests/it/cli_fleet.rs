@@ -73,7 +73,7 @@ async fn what_is_not_set_is_named_with_all_that_sets_it() {
     ] {
         let output = shell.ends(2, arguments).await;
         assert_eq!(output.stdout, "");
-        said += &format!("$ sonde {}\n{}", arguments.join(" "), output.stderr);
+        said.extend(["$ sonde ", &arguments.join(" "), "\n", &output.stderr]);
     }
     insta::assert_snapshot!(said);
 }

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
-use sonde_core::{Frequency, QueueSettings};
+use sonde_core::QueueSettings;
 use sonde_queue::{CronMessage, Outgoing, Queue, Route};
 
 use crate::bearer;
@@ -36,19 +36,16 @@ async fn trigger(
 ) -> Result<StatusCode, ApiError> {
     let classes = &cron.settings.frequencies;
     let known = classes.iter().find(|class| class.name.as_str() == name);
-    let frequency: Frequency = match known {
-        Some(class) => class.name.clone(),
-        None => {
-            let names: Vec<_> = classes.iter().map(|class| class.name.as_str()).collect();
-            let names = names.join(", ");
-            return Err(ApiError::NotFound(format!(
-                "there is no frequency of that name: use one of {names}"
-            )));
-        }
+    let Some(class) = known else {
+        let names: Vec<_> = classes.iter().map(|class| class.name.as_str()).collect();
+        let names = names.join(", ");
+        return Err(ApiError::NotFound(format!(
+            "there is no frequency of that name: use one of {names}"
+        )));
     };
     let message = Outgoing {
         route: Route::Cron,
-        payload: CronMessage::new(frequency).encode(),
+        payload: CronMessage::new(class.name.clone()).encode(),
     };
     cron.queue.publish(vec![message]).await.map_err(|error| {
         tracing::warn!(

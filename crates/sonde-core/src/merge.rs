@@ -144,10 +144,7 @@ mod tests {
             id: "fra-1".to_owned(),
             version: "1".to_owned(),
         });
-        let hex: String = rank(&result)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = rank(&result).map(|byte| format!("{byte:02x}")).concat();
         assert_eq!(hex, "f9bbfa9049cfff998d9ed2cefffffffffffffffffffde7cdde");
         assert_eq!(rank(&CheckResult::sample())[..7], [0; 7]);
     }

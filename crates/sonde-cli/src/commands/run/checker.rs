@@ -88,7 +88,7 @@ struct HandedIn(TaskHandle);
 impl Tasks for HandedIn {
     async fn execute(&self, payload: &[u8]) -> Result<CheckResult, TaskRefused> {
         self.0.execute(payload).await.map_err(|error| {
-            let text = sonde_core::chain(&error).to_string();
+            let text = sonde_core::chain(&error);
             match error {
                 TaskError::Unreadable(_) | TaskError::OtherRegion { .. } => {
                     TaskRefused::Unreadable(text)

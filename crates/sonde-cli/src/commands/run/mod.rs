@@ -71,7 +71,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     });
     let mut cast = Cast::new(&process, &mut registry, &mut readiness).await?;
     let mut roles = Roles::default();
-    process.serve(listener, &mut roles, &cast, readiness, registry)?;
+    process.serve(listener, &mut roles, &cast, readiness, registry);
     process.greet(address);
 
     let stop = lifecycle::stop_requested();
@@ -81,13 +81,12 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         stopped = &mut stop => Some(stopped),
         start = process.start(&mut cast, &mut roles) => { start?; None }
     };
-    let ended = match stopped {
-        Some(stopped) => stopped,
-        None => {
-            started.send_replace(true);
-            tracing::info!(process.id = process.id, "every role runs");
-            process.until(&mut roles, stop).await
-        }
+    let ended = if let Some(stopped) = stopped {
+        stopped
+    } else {
+        started.send_replace(true);
+        tracing::info!(process.id = process.id, "every role runs");
+        process.until(&mut roles, stop).await
     };
     process.stopping.cancel();
     let grace = process.settings.run.grace;
@@ -131,7 +130,7 @@ impl Process {
         cast: &Cast,
         readiness: Readiness,
         registry: Registry,
-    ) -> Result<(), Error> {
+    ) {
         let mut router = readiness::router(Arc::new(readiness), Arc::new(registry));
         let extras: [Option<Router>; 2] = [
             cast.checker.as_ref().and_then(|role| role.router(self)),
@@ -143,7 +142,6 @@ impl Process {
             router = router.merge(extra);
         }
         roles.serve(listener, router);
-        Ok(())
     }
 
     /// Waits for what the roles need, however long that takes, and starts them: who stores before who checks before who

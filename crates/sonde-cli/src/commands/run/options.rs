@@ -12,20 +12,35 @@ use crate::services::ServiceOptions;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) services: ServiceOptions,
-    /// What this process does: dispatcher, checker, ingester; several are separated by commas [env: SONDE_ROLES]
-    #[arg(long = "role", value_name = "ROLES")]
+    #[arg(
+        long = "role",
+        value_name = "ROLES",
+        help = "What this process does: dispatcher, checker, ingester; several are separated by commas [env: SONDE_ROLES]"
+    )]
     roles: Option<String>,
-    /// Where this checker is [env: SONDE_REGION, FLY_REGION]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "Where this checker is [env: SONDE_REGION, FLY_REGION]"
+    )]
     region: Option<String>,
-    /// Where health, metrics, /task and /v1/cron are served [env: SONDE_CHECKER_LISTEN] [default: 127.0.0.1:9115]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        help = "Where health, metrics, /task and /v1/cron are served [env: SONDE_CHECKER_LISTEN] [default: 127.0.0.1:9115]"
+    )]
     checker_listen: Option<String>,
-    /// Where the dispatcher keeps its copy of the configuration [env: SONDE_DATA] [default: sonde-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Where the dispatcher keeps its copy of the configuration [env: SONDE_DATA] [default: sonde-data]"
+    )]
     data: Option<String>,
-    /// Which addresses checks may reach: open, or guarded (none that is private) [env: SONDE_EGRESS] [default: guarded]
-    #[arg(long, value_name = "WHAT")]
+    #[arg(
+        long,
+        value_name = "WHAT",
+        help = "Which addresses checks may reach: open, or guarded (none that is private) [env: SONDE_EGRESS] [default: guarded]"
+    )]
     egress: Option<String>,
     /// A name server instead of the system's
     #[arg(long, value_name = "IP[:PORT]")]
