@@ -84,14 +84,16 @@ async fn a_rotten_replica_heals_without_a_restart() {
         return;
     };
     fleet.flows().await;
-    let leader = &fleet.dispatchers[fleet.leader().await];
-    let files = files(&leader.data);
-    assert!(!files.is_empty(), "no replica in {}", leader.data.display());
+    let leader = fleet.leader().await;
+    let files = files(&fleet.dispatchers[leader].data);
+    assert!(!files.is_empty(), "there is no replica");
     for file in &files {
         rot(file);
     }
     fleet.grow(20).await;
     fleet.flows().await;
+    let log = fleet.dispatchers[leader].log();
+    assert!(log.contains("is damaged"), "{log}");
     let accounts = fleet.settle(0).await;
     assert_eq!(accounts.count("missed"), 0, "{accounts:?}");
 }

@@ -16,6 +16,7 @@ mod clickhouse_rollups;
 mod fleet_broker;
 mod fleet_messages;
 mod fleet_processes;
+mod fleet_proof;
 mod fleet_stores;
 mod infra;
 mod links;

@@ -22,6 +22,8 @@ pub struct Accounts {
     pub counts: BTreeMap<String, u64>,
     /// The same of each region: `region/outcome`.
     pub regions: BTreeMap<String, u64>,
+    /// Some of the checks that failed, for messages.
+    pub failed: Vec<String>,
 }
 
 impl Accounts {
@@ -43,6 +45,8 @@ struct Row {
     slot: i64,
     outcome: String,
     reason: String,
+    /// How it went, for messages.
+    course: String,
 }
 
 impl Fleet {
@@ -70,7 +74,8 @@ impl Fleet {
         verdict.unwrap_or_else(|problem| unreachable!("{problem}{}", self.logs()))
     }
 
-    async fn accounts(&self, until: Timestamp, poison: u64) -> Result<Accounts, String> {
+    /// The proof itself, at this moment.
+    pub async fn accounts(&self, until: Timestamp, poison: u64) -> Result<Accounts, String> {
         self.queues_are_empty(poison).await?;
         let rows = self.rows().await?;
         self.every_slot_has_a_row(&rows, until)?;
@@ -85,6 +90,11 @@ impl Fleet {
                 *accounts.counts.entry(with_reason).or_default() += 1;
             }
             *accounts.regions.entry(in_region).or_default() += 1;
+            if row.outcome == "failed" && accounts.failed.len() < EXAMPLES {
+                accounts
+                    .failed
+                    .push(format!("{:?} {}", row.key(), row.course));
+            }
         }
         Ok(accounts)
     }
@@ -113,7 +123,8 @@ impl Fleet {
     async fn rows(&self) -> Result<Vec<Row>, String> {
         let found = self.clickhouse.rows(
             "SELECT monitor, region, toUnixTimestamp64Micro(slot) AS slot_us, toString(outcome) AS outcome, \
-             toString(reason) AS reason FROM sonde_checks WHERE trigger = 'schedule' ORDER BY monitor, region, slot",
+             toString(reason) AS reason, concat('started ', toString(started_at), ', took ', toString(total_us), \
+             ' us: ', message) AS course FROM sonde_checks WHERE trigger = 'schedule' ORDER BY monitor, region, slot",
         );
         let rows: Vec<_> = found.await.iter().map(Row::read).collect();
         let twice: Vec<_> = rows
@@ -271,6 +282,7 @@ impl Row {
             slot: number(row, "slot_us"),
             outcome: text(row, "outcome"),
             reason: text(row, "reason"),
+            course: text(row, "course"),
         }
     }
 
