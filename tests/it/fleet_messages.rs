@@ -192,6 +192,8 @@ async fn a_checker_two_minutes_in_the_future_is_corrected_and_marked() {
     assert_eq!(fleet.count(&wrong).await, 0);
     let unmarked = format!("{executed} AND region = 'iad' AND NOT suspect");
     assert_eq!(fleet.count(&unmarked).await, 0);
-    let maligned = format!("{executed} AND region = 'fra' AND suspect");
-    assert_eq!(fleet.count(&maligned).await, 0);
+    // A busy machine makes any checker doubt itself; the other's clock must not.
+    let offset = fleet.checkers[0].metric("sonde_checker_clock_offset_seconds");
+    let offset = offset.await.unwrap();
+    assert!(offset.abs() < 5.0, "{offset} s");
 }
