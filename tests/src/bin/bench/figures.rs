@@ -46,7 +46,22 @@ pub(crate) fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
         .split_whitespace()
         .collect();
     let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
-    let ticks = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
+    of_ticks(ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0))
+}
+
+/// What the whole machine was busy, over all cores.
+pub(crate) fn machine_cpu() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().skip(1).map(str::parse::<u64>);
+    let ticks = ticks.collect::<Result<Vec<_>, _>>()?;
+    // Without idle and iowait, the fourth and fifth; guests, the last two, are counted as user time too.
+    let busy = ticks.iter().take(8).enumerate();
+    let busy = busy.filter(|(field, _)| ![3, 4].contains(field));
+    of_ticks(busy.map(|(_, ticks)| ticks).sum())
+}
+
+fn of_ticks(ticks: u64) -> anyhow::Result<Duration> {
     let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.unwrap_or(100);
     Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)
 }

@@ -8,7 +8,7 @@ use sonde_core::{Clock as _, SystemClock, Timestamp};
 use tokio::time::Instant;
 
 use crate::backlog::{Backlog, Waiting};
-use crate::figures::{micros, say};
+use crate::figures::{machine_cpu, micros, say};
 use crate::fleet::{Components, Fleet, Role, configuration};
 use crate::processes;
 use crate::target::Target;
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) most: u32,
     /// Halvings of the interval in which the limit lies.
     pub(crate) halvings: u32,
+    /// No step begins later than this.
+    pub(crate) at_most: Duration,
 }
 
 pub(crate) struct Pipeline<'a> {
@@ -55,6 +57,9 @@ pub(crate) struct Step {
     /// Mean of the first and the last third.
     waiting: (f64, f64),
     most: Waiting,
+    pub(crate) window: Duration,
+    /// What anything else on the machine took meanwhile, in cores.
+    others: f64,
     lag: Lag,
 }
 
@@ -87,44 +92,45 @@ impl<'a> Pipeline<'a> {
         })
     }
 
-    /// The highest rate that is sustained: doubled until one is not, then halved in between, then confirmed.
+    /// The highest rate that is sustained: doubled until one is not, then halved in between, then tried for longer. A
+    /// rate that held for a short step only is better than none.
     pub(crate) async fn climb(mut self, options: &Options) -> anyhow::Result<Option<Step>> {
         say(
-            "| checks/s wanted | executed/s | missed | waiting first, last | most tasks, results messages, dead letters | slot to probe p50, p99 | |",
+            "| checks/s wanted | executed/s | missed | waiting first, last | most tasks, results messages, dead letters | slot to probe p50, p99 | cores of others | |",
         );
-        say("|---|---|---|---|---|---|---|");
-        let (mut good, mut bad, mut rate) = (0, None, options.first);
-        while rate <= options.most && bad.is_none() {
-            if self.attempt(rate, options.step).await?.flat {
-                good = rate;
-                rate *= 2;
+        say("|---|---|---|---|---|---|---|---|");
+        let begin = Instant::now();
+        let (mut best, mut bad, mut rate): (Option<Step>, _, _) = (None, None, options.first);
+        let mut halvings = 0;
+        while rate <= options.most && begin.elapsed() < options.at_most {
+            let step = self.attempt(rate, options.step).await?;
+            if step.flat {
+                best = Some(step);
             } else {
                 bad = Some(rate);
             }
-        }
-        for _ in 0..options.halvings {
-            let Some(above) = bad else { break };
-            let rate = round(u32::midpoint(good, above));
-            if rate == good || rate == above {
+            let good = best.as_ref().map_or(0, |step| step.rate);
+            rate = match bad {
+                None => rate * 2,
+                Some(bad) => round(u32::midpoint(good, bad)),
+            };
+            halvings += u32::from(bad.is_some());
+            if halvings > options.halvings || rate == good {
                 break;
             }
-            if self.attempt(rate, options.step).await?.flat {
-                good = rate;
-            } else {
-                bad = Some(rate);
-            }
         }
+        let mut rate = best.as_ref().map_or(0, |step| step.rate);
         for _ in 0..CONFIRMATIONS {
-            if good == 0 {
+            if rate == 0 || begin.elapsed() > options.at_most {
                 break;
             }
-            let step = self.attempt(good, options.sustained).await?;
+            let step = self.attempt(rate, options.sustained).await?;
             if step.flat {
                 return Ok(Some(step));
             }
-            good = round(good * 9 / 10);
+            rate = round(rate * 9 / 10);
         }
-        Ok(None)
+        Ok(best)
     }
 
     /// A step; after one that is not sustained on with a fleet that has nothing left over from it.
@@ -143,19 +149,21 @@ impl<'a> Pipeline<'a> {
         self.fleet.load(&file).await?;
         self.settle(monitors).await?;
         let from = SystemClock.now();
-        let (cpu, begin) = (self.cpu(), Instant::now());
+        let (cpu, machine, begin) = (self.cpu(), machine_cpu()?, Instant::now());
         let mut waiting = Vec::new();
         while begin.elapsed() < window {
             tokio::time::sleep_until(begin + SAMPLE * u32::try_from(waiting.len() + 1)?).await;
             waiting.push(self.backlog.now().await?);
         }
-        let after = self.cpu();
+        let (after, machine) = (self.cpu(), machine_cpu()?.saturating_sub(machine));
         // The slots' deadlines pass, and the ingester stores what came of them.
         tokio::time::sleep(INTERVAL + Duration::from_secs(2)).await;
         let (executed, missed, lag) = self.stored(from, from + window).await?;
         let checks = u32::try_from(executed)?.max(1);
         let cpu = cpu.into_iter().zip(after);
         let cpu = cpu.map(|((name, before), (_, after))| (name, after.saturating_sub(before)));
+        let cpu: Vec<_> = cpu.collect();
+        let ours: Duration = cpu.iter().map(|(_, cpu)| *cpu).sum();
         let (first, last) = thirds(&waiting);
         let wanted = u64::from(rate) * window.as_secs();
         let step = Step {
@@ -165,12 +173,17 @@ impl<'a> Pipeline<'a> {
             flat: missed == 0
                 && executed >= wanted * 99 / 100
                 && last - first <= f64::from(rate) * GROWTH,
-            cpu: cpu.map(|(name, cpu)| (name, cpu / checks)).collect(),
+            cpu: cpu
+                .into_iter()
+                .map(|(name, cpu)| (name, cpu / checks))
+                .collect(),
+            window,
+            others: machine.saturating_sub(ours).as_secs_f64() / window.as_secs_f64(),
             waiting: (first, last),
             most: waiting.into_iter().fold(Waiting::default(), Waiting::max),
             lag,
         };
-        step.show(window);
+        step.show();
         Ok(step)
     }
 
@@ -234,7 +247,7 @@ impl Step {
         self.cpu.iter().map(|(_, cpu)| *cpu).sum()
     }
 
-    fn show(&self, window: Duration) {
+    fn show(&self) {
         let (first, last) = self.waiting;
         let Waiting {
             tasks,
@@ -244,11 +257,12 @@ impl Step {
         let Lag { p50, p99 } = self.lag;
         let verdict = if self.flat { "flat" } else { "not sustained" };
         say(format!(
-            "| {} | {:.0} | {} | {first:.0}, {last:.0} | {tasks}, {results}, {dead} | {p50:.1} ms, {p99:.1} ms | {verdict} for {} s |",
+            "| {} | {:.0} | {} | {first:.0}, {last:.0} | {tasks}, {results}, {dead} | {p50:.1} ms, {p99:.1} ms | {:.2} | {verdict} for {} s |",
             self.rate,
             self.executed,
             self.missed,
-            window.as_secs()
+            self.others,
+            self.window.as_secs()
         ));
     }
 
