@@ -32,7 +32,7 @@ compiler() {
 }
 
 # Only the program out of Debian's package: installing the package would start a Prometheus server.
-promtool() {
+install_promtool() {
     command -v promtool >/dev/null && return
     local download="$TOOLS/download"
     mkdir -p "$download" "$TOOLS/bin"
