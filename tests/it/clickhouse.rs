@@ -194,7 +194,7 @@ async fn the_statements_for_clusters_and_readers_are_sql() {
     // The engine under test has nowhere to keep users; the refusal is its own.
     let refused = fresh.allow_reading(&user).await.unwrap_err();
     assert!(
-        sonde_core::chain(&refused).contains("role `sonde_reader`"),
+        sonde_core::chain(&refused).contains("sonde_reader"),
         "{refused:?}"
     );
 }
