@@ -18,7 +18,7 @@ use lapin::{Confirmation, PublisherConfirm};
 use sonde_core::{Clock as _, SystemClock};
 use sonde_queue::{RESULTS_PER_MESSAGE, ResultsMessage, TaskMessage};
 use sonde_tests::services::Amqp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::backlog::connect;
@@ -27,10 +27,10 @@ use crate::fleet::{Components, task_keys};
 use crate::target::Target;
 use crate::{bare, figures, processes};
 
-/// As a checker of the shortest class.
-const PREFETCH: u16 = 250;
+/// As all classes of a checker together.
+const PREFETCH: u16 = 1_000;
 /// Tasks under way between the first publish and the last acknowledgement: enough to keep everybody busy.
-const UNDER_WAY: u32 = 2_000;
+const UNDER_WAY: u32 = 4_000;
 const BATCH: u32 = 200;
 const TASKS: &str = "bare.tasks";
 const RESULTS: &str = "bare.results";
@@ -202,43 +202,36 @@ async fn probe(
     results: Arc<Vec<u8>>,
     target: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
-    let (done, mut finished) = mpsc::channel::<anyhow::Result<Delivery>>(usize::from(PREFETCH));
-    let mut requests = JoinSet::new();
-    let mut batch = Vec::new();
+    let (mut requests, mut batches) = (JoinSet::new(), JoinSet::new());
+    let mut done: Vec<Delivery> = Vec::new();
     loop {
         tokio::select! {
             delivery = consumer.next() => {
                 let delivery = delivery.context("the consumer was cancelled")??;
-                let done = done.clone();
-                let Some(target) = target else {
-                    batch.push(delivery);
-                    continue_with(&mut batch, &channel, &results).await?;
-                    continue;
-                };
-                requests.spawn(async move {
-                    let asked = bare::http(target).await;
-                    let _ = done.send(asked.map(|()| delivery)).await; // gone at the end of the measurement
-                });
+                match target {
+                    None => done.push(delivery),
+                    Some(target) => {
+                        requests.spawn(async move { bare::http(target).await.map(|()| delivery) });
+                    }
+                }
             }
-            Some(asked) = finished.recv() => {
-                batch.push(asked?);
-                while requests.try_join_next().is_some() {}
-                continue_with(&mut batch, &channel, &results).await?;
-            }
+            Some(asked) = requests.join_next() => done.push(asked??),
+            Some(settled) = batches.join_next() => settled??,
+        }
+        if done.len() == RESULTS_PER_MESSAGE {
+            let batch = std::mem::take(&mut done);
+            batches.spawn(settle(batch, channel.clone(), Arc::clone(&results)));
         }
     }
 }
 
-async fn continue_with(
-    batch: &mut Vec<Delivery>,
-    channel: &Channel,
-    results: &[u8],
+async fn settle(
+    batch: Vec<Delivery>,
+    channel: Channel,
+    results: Arc<Vec<u8>>,
 ) -> anyhow::Result<()> {
-    if batch.len() < RESULTS_PER_MESSAGE {
-        return Ok(());
-    }
-    confirmed(&publish(channel, RESULTS, results).await?.await?)?;
-    for delivery in batch.drain(..) {
+    confirmed(&publish(&channel, RESULTS, &results).await?.await?)?;
+    for delivery in batch {
         delivery.ack(BasicAckOptions::default()).await?;
     }
     Ok(())
