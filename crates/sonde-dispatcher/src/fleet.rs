@@ -37,6 +37,7 @@ use sonde_core::{Clock, QueueSettings, Timestamp};
 use sonde_queue::{Bus, Election, Leader, TaskKeys};
 use sonde_store::Changes;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{DispatcherError, FleetMetrics};
@@ -45,6 +46,8 @@ use leading::{Leading, Stop};
 
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_millis(250);
+/// Leaves others the time to stand for election.
+const UNFIT: Duration = Duration::from_secs(5);
 /// A replica may learn of a monitor so much later than the leader's: what is new began that long ago, at most.
 const LEARNT_LATE_AT_MOST: Duration = Duration::from_mins(1);
 /// What repairs a missing queue.
@@ -91,6 +94,9 @@ impl FleetDispatcher {
                 Stop::FeedEnded => return Err(DispatcherError::FeedEnded),
                 Stop::Lost => {
                     tracing::warn!(dispatcher.id = self.id, "leadership is lost: following");
+                }
+                Stop::Unfit => {
+                    let _ = timeout(UNFIT, shutdown.cancelled()).await;
                 }
             }
             classes.rest();

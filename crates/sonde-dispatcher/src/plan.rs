@@ -4,13 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Cadence, DispatchGap, Monitor, MonitorId, Timestamp, WorkspaceId};
+use sonde_core::{Cadence, DispatchGap, Monitor, MonitorId, PackedMonitor, Timestamp, WorkspaceId};
 use sonde_store::{Changes, StoreError};
 
 use crate::wheel::Wheel;
 
 /// Slots missed longer ago than this become one gap instead of rows.
 pub(crate) const MISSED_ROWS_AT_MOST: Duration = Duration::from_hours(1);
+
+/// Time goes on while a gap is written down and what comes after it is made up for: that is no other gap.
+const GAP_AT_LEAST: Duration = Duration::from_mins(1);
 
 /// Backlog planned in one step: a long outage becomes many small writes instead of one that holds everything up.
 const LONGEST_STEP: Duration = Duration::from_mins(1);
@@ -56,23 +59,18 @@ type Key = (WorkspaceId, MonitorId);
 
 /// The active monitors, ordered by their next slot.
 ///
-/// A tick costs in proportion to what is due, not to what exists; an entry takes some 150 bytes beside its monitor.
+/// A tick costs in proportion to what is due, not to what exists. Monitors are packed until they are due; an entry takes
+/// some 150 bytes beside that.
 #[derive(Debug)]
 pub struct Schedule {
     /// Numbers of entries; the keys share their text with the monitors.
     numbers: HashMap<Key, u32>,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<PackedMonitor>>,
     free: Vec<u32>,
     wheel: Wheel,
     watermark: Timestamp,
     /// The longest interval of any entry that there ever was.
     longest: Duration,
-}
-
-#[derive(Debug)]
-struct Entry {
-    monitor: Arc<Monitor>,
-    interval: Duration,
 }
 
 impl Schedule {
@@ -97,7 +95,7 @@ impl Schedule {
         self.reserve(monitors.len());
         let mut kept = Kept::default();
         for monitor in monitors {
-            kept.add(self.put(Arc::clone(monitor), self.watermark));
+            kept.add(self.put(PackedMonitor::new(monitor), self.watermark));
         }
         self.retain(&kept, |_| false);
     }
@@ -111,7 +109,7 @@ impl Schedule {
         }
         let unreadable = unreadable_ids(&changes);
         for monitor in changes.changed {
-            kept.add(self.put(Arc::new(monitor), since));
+            kept.add(self.put(monitor, since));
         }
         for key in &changes.removed {
             self.remove(key);
@@ -170,7 +168,12 @@ impl Schedule {
         if until <= self.watermark {
             return plan;
         }
-        plan.gap = self.skip_to(now - forgiven);
+        plan.gap = self.skip(now, forgiven);
+        if plan.gap.is_some() {
+            // Alone, so that it can be written down before what comes after it.
+            plan.watermark = self.watermark;
+            return plan;
+        }
         plan.watermark = until.min(self.watermark + step).max(self.watermark);
         let mut numbers = Vec::new();
         while self.wheel.take_before(plan.watermark, &mut numbers) {
@@ -188,7 +191,7 @@ impl Schedule {
             .as_ref()
             .expect("what is in the wheel is scheduled");
         let due = Due {
-            monitor: Arc::clone(&entry.monitor),
+            monitor: Arc::new(entry.unpack()),
             slot,
         };
         if slot + entry.interval > now {
@@ -209,44 +212,53 @@ impl Schedule {
         self.longest
     }
 
-    /// Leaves out everything before `from`, in one step however long it is.
-    fn skip_to(&mut self, from: Timestamp) -> Option<DispatchGap> {
-        if self.watermark >= from {
+    /// Leaves out what is `forgiven` longer ago, in one step however long it is; but not the slot of a long interval
+    /// that can still be executed.
+    fn skip(&mut self, now: Timestamp, forgiven: Duration) -> Option<DispatchGap> {
+        let from = now - forgiven;
+        if self.watermark >= from - GAP_AT_LEAST {
             return None;
         }
         let gap = DispatchGap {
             from: self.watermark,
             to: from,
         };
-        self.restart_at(from);
+        self.restart(from, |next, interval| {
+            if interval > forgiven {
+                next.max(now - interval + GRAIN)
+            } else {
+                from
+            }
+        });
         Some(gap)
     }
 
     /// From now on every slot from `watermark` on is to be planned, whether it was or not.
     pub(crate) fn restart_at(&mut self, watermark: Timestamp) {
-        self.restart(watermark, |_| watermark);
+        self.restart(watermark, |_, _| watermark);
     }
 
     /// As [`Self::restart_at`], but what has begun later than `watermark` begins then.
     pub(crate) fn resume_at(&mut self, watermark: Timestamp) {
-        self.restart(watermark, |begin| begin.max(watermark));
+        self.restart(watermark, |next, _| next.max(watermark));
     }
 
-    fn restart(&mut self, watermark: Timestamp, begin: impl Fn(Timestamp) -> Timestamp) {
+    /// `begin` tells for a next slot and its interval from when on slots are planned.
+    fn restart(&mut self, watermark: Timestamp, begin: impl Fn(Timestamp, Duration) -> Timestamp) {
         self.watermark = watermark;
         self.wheel.restart(watermark);
         for (number, entry) in (0_u32..).zip(&self.entries) {
             if let Some(entry) = entry {
                 let slot = self.wheel.at(number);
                 let cadence = Cadence::through(slot, entry.interval);
-                let next = cadence.first_at_or_after(begin(slot));
+                let next = cadence.first_at_or_after(begin(slot, entry.interval));
                 self.wheel.insert(number, next);
             }
         }
     }
 
     /// Schedules a monitor, or its new version, from `since` on; its number, or none when it is paused.
-    pub(crate) fn put(&mut self, monitor: Arc<Monitor>, since: Timestamp) -> Option<u32> {
+    pub(crate) fn put(&mut self, monitor: PackedMonitor, since: Timestamp) -> Option<u32> {
         let key = (monitor.workspace.clone(), monitor.id.clone());
         let known = self.numbers.get(&key).copied();
         if monitor.paused {
@@ -258,13 +270,13 @@ impl Schedule {
             && let Some(entry) = &mut self.entries[number as usize]
             && entry.interval == interval
         {
-            entry.monitor = monitor;
+            *entry = monitor;
             return known;
         }
         self.longest = self.longest.max(interval);
         let cadence = Cadence::new(&monitor.workspace, &monitor.id, interval);
         let next = cadence.first_at_or_after(since.max(self.watermark));
-        let entry = Some(Entry { monitor, interval });
+        let entry = Some(monitor);
         let number = if let Some(number) = known {
             self.wheel.remove(number);
             self.entries[number as usize] = entry;
@@ -290,10 +302,9 @@ impl Schedule {
     }
 
     /// Removes what is neither kept nor `spared`.
-    pub(crate) fn retain(&mut self, kept: &Kept, spared: impl Fn(&Monitor) -> bool) {
-        let gone = |(number, entry): &(u32, &Option<Entry>)| {
-            let entry = entry.as_ref()?;
-            let monitor = &entry.monitor;
+    pub(crate) fn retain(&mut self, kept: &Kept, spared: impl Fn(&PackedMonitor) -> bool) {
+        let gone = |(number, entry): &(u32, &Option<PackedMonitor>)| {
+            let monitor = entry.as_ref()?;
             let gone = !kept.has(*number) && !spared(monitor);
             gone.then(|| (monitor.workspace.clone(), monitor.id.clone()))
         };

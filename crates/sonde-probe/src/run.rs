@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sonde_core::{
     Attempt, Check, CheckResult, CheckerInfo, Clock, Evidence, Monitor, Outcome, Phase, Reason,
-    Source, Spec,
+    Source, Spec, Timestamp, Trigger,
 };
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ impl Prober {
         result.queue_wait_us = Some(micros(taken_at.since(check.dispatched_at)));
         result.schedule_lag_us = Some(micros(check.dispatched_at.since(check.slot)));
         let monitor = &*check.monitor;
-        let deadline = Instant::now() + check.deadline.since(taken_at);
+        let deadline = Instant::now() + time_left(check, taken_at);
         let execution = execute(monitor, deadline, |deadline| {
             attempt(&self.environment, monitor, deadline, clock)
         });
@@ -58,6 +58,14 @@ impl Prober {
             result.started_at = result.outcome.is_executed().then_some(taken_at);
         }
         result
+    }
+}
+
+/// Whoever asks for a check on demand may have another clock: only how long they mean to wait counts.
+fn time_left(check: &Check, taken_at: Timestamp) -> Duration {
+    match check.trigger {
+        Trigger::Schedule => check.deadline.since(taken_at),
+        Trigger::OnDemand => check.deadline.since(check.dispatched_at),
     }
 }
 

@@ -54,6 +54,13 @@ pub enum QueueError {
         /// The broker's words.
         text: String,
     },
+    /// Nothing that is there can be read: a newer release may have written it.
+    #[error("what is in queue {queue} is unreadable")]
+    Unreadable {
+        queue: QueueName,
+        #[source]
+        source: MessageError,
+    },
     #[error("{backend} queue unavailable")]
     Unavailable {
         backend: &'static str,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sonde_core::{Assertion, Check, CheckResult, Monitor, Spec};
+use sonde_core::{Assertion, Check, CheckResult, Kind, Monitor, Spec};
 
 use crate::TaskKeys;
 
@@ -21,6 +21,9 @@ pub enum MessageError {
     /// No key of this process fits, or someone changed it.
     #[error("the task's secrets cannot be opened with this process's keys")]
     Sealed,
+    /// Whoever can publish to the broker could have written it.
+    #[error("a command is only run from a sealed task")]
+    UnsealedCommand,
 }
 
 /// A task: one check to be executed. `{v: 1, check}` where nothing is sealed, else `{v: 2, check, sealed}`: the check
@@ -70,10 +73,15 @@ impl TaskMessage {
         encoded.expect("a check has only string keys")
     }
 
-    /// What a checker needs. Tasks that nobody sealed are read whatever the keys, so that sealing can begin.
+    /// What a checker needs. Tasks that nobody sealed are read whatever the keys, so that sealing can begin; but where there
+    /// are keys, a command is believed only when it is sealed.
     pub fn decode(payload: &[u8], keys: &TaskKeys) -> Result<Check, MessageError> {
         if version(payload)? != u64::from(Self::SEALED_VERSION) {
-            return Self::outline(payload);
+            let check = Self::outline(payload)?;
+            if check.monitor.spec.kind() == Kind::Exec && !keys.is_empty() {
+                return Err(MessageError::UnsealedCommand);
+            }
+            return Ok(check);
         }
         let task: SealedTask<Check> = serde_json::from_slice(payload)?;
         let mut check = task.check;
@@ -225,10 +233,11 @@ pub(crate) fn require_version(payload: &[u8], known: u8) -> Result<(), MessageEr
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use serde_json::json;
-    use sonde_core::{HttpSpec, Outcome, Timestamp};
+    use sonde_core::{ExecSpec, HttpSpec, Outcome, Timestamp};
 
     use super::*;
 
@@ -318,6 +327,24 @@ mod tests {
         moved.as_object_mut().unwrap().remove("sealed");
         let opened = TaskMessage::decode(moved.to_string().as_bytes(), &keys);
         assert!(matches!(opened, Err(MessageError::Malformed(_))));
+    }
+
+    #[test]
+    fn where_there_are_keys_a_command_must_be_sealed() {
+        let mut check = check();
+        Arc::make_mut(&mut check.monitor).spec = Spec::Exec(ExecSpec {
+            command: "true".to_owned(),
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            warn_only: false,
+        });
+        let (keys, none) = (fixture_keys(), TaskKeys::none());
+        let unsealed = TaskMessage::encode(&check, &none);
+        assert_eq!(TaskMessage::decode(&unsealed, &none).unwrap(), check);
+        let refused = TaskMessage::decode(&unsealed, &keys);
+        assert!(matches!(refused, Err(MessageError::UnsealedCommand)));
+        let sealed = TaskMessage::encode(&check, &keys);
+        assert_eq!(TaskMessage::decode(&sealed, &keys).unwrap(), check);
     }
 
     #[test]

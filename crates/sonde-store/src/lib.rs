@@ -7,7 +7,7 @@ pub mod conformance;
 pub mod libsql;
 
 use async_trait::async_trait;
-use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,8 @@ pub struct Changes {
     pub revision: Revision,
     /// `changed` is all there is: what is not in it does not exist.
     pub complete: bool,
-    pub changed: Vec<Monitor>,
+    /// Packed, because a fleet has a million.
+    pub changed: Vec<PackedMonitor>,
     pub removed: Vec<(WorkspaceId, MonitorId)>,
     /// Changed, but not readable: what was known of them stands.
     pub unreadable: Vec<StoreError>,

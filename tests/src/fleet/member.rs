@@ -106,7 +106,7 @@ impl Member {
     }
 
     /// Starts it (again) and waits only until it listens.
-    pub async fn spawn(&mut self) {
+    async fn spawn(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
         let mut sonde = Sonde::new(&self.arguments).patience(PATIENCE);
         for (name, value) in &self.environment {
@@ -115,7 +115,7 @@ impl Member {
         self.running = Some(sonde.serve().await);
     }
 
-    pub async fn is_ready(&self) -> bool {
+    async fn is_ready(&self) -> bool {
         self.get("/-/ready").await.is_some()
     }
 
@@ -140,20 +140,6 @@ impl Member {
     /// SIGCONT.
     pub fn thaw(&self) {
         self.running().thaw();
-    }
-
-    /// No service can be reached any more, and nobody is told.
-    pub fn isolate(&self) {
-        for link in [&self.broker, &self.clickhouse, &self.primary] {
-            link.silence();
-        }
-    }
-
-    /// After [`isolate`](Self::isolate).
-    pub fn reconnect(&self) {
-        for link in [&self.broker, &self.clickhouse, &self.primary] {
-            link.heal();
-        }
     }
 
     /// A process that ended without being asked to: its log.
@@ -196,11 +182,6 @@ impl Member {
         let running = self.running.take().expect("it runs");
         self.earlier.push_str(&running.log());
         running
-    }
-
-    /// Whether it has been started and not been stopped.
-    pub const fn is_started(&self) -> bool {
-        self.running.is_some()
     }
 }
 

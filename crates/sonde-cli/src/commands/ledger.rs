@@ -152,7 +152,7 @@ impl Ledger {
             to: range.to,
             balanced: minutes.iter().all(|row| row.balanced),
             minutes,
-            gaps,
+            gaps: DispatchGap::united(gaps),
         }
     }
 

@@ -1,13 +1,10 @@
 //! A schedule per frequency class, so that a class that waits for its trigger from outside holds up no other.
 
-use std::collections::HashSet;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{
-    Check, DispatchGap, Frequency, Monitor, QueueSettings, Region, RunId, Timestamp, Trigger,
-    WorkspaceId,
+    Check, DispatchGap, Frequency, PackedMonitor, QueueSettings, RunId, Timestamp, Trigger,
 };
 use sonde_queue::{ClassWatermark, WatermarkMessage};
 use sonde_store::Changes;
@@ -24,7 +21,6 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// All that is scheduled, by class.
 pub(super) struct Classes {
     by_period: Vec<Class>,
-    names: Names,
     loaded: bool,
 }
 
@@ -56,7 +52,6 @@ impl Classes {
         });
         Self {
             by_period: classes.collect(),
-            names: Names::default(),
             loaded: false,
         }
     }
@@ -78,8 +73,7 @@ impl Classes {
         let unreadable = unreadable_ids(&changes);
         let complete = changes.complete;
         let mut kept: Vec<_> = self.by_period.iter().map(|_| Kept::default()).collect();
-        for mut monitor in changes.changed {
-            self.names.share(&mut monitor);
+        for monitor in changes.changed {
             let index = self.index_of(monitor.interval);
             if !complete {
                 let key = (monitor.workspace.clone(), monitor.id.clone());
@@ -89,7 +83,7 @@ impl Classes {
                 }
             }
             let schedule = &mut self.by_period[index].schedule;
-            kept[index].add(schedule.put(Arc::new(monitor), since));
+            kept[index].add(schedule.put(monitor, since));
         }
         for key in &changes.removed {
             for class in &mut self.by_period {
@@ -99,7 +93,7 @@ impl Classes {
         if complete {
             self.loaded = true;
             for (class, kept) in self.by_period.iter_mut().zip(&kept) {
-                let spared = |monitor: &Monitor| unreadable.contains(monitor.id.as_str());
+                let spared = |monitor: &PackedMonitor| unreadable.contains(monitor.id.as_str());
                 class.schedule.retain(kept, spared);
             }
         }
@@ -169,16 +163,21 @@ impl Classes {
             };
             // While another class was dispatched, this one only waited: that is no gap.
             let waited = class.schedule.watermark() < furthest;
-            let (bound, forgiven) = if waited {
-                (until.min(furthest), Duration::MAX)
+            let bound = if waited { until.min(furthest) } else { until };
+            // A class that waits for a trigger may rightly be behind by its longest interval.
+            let patience = if waited || !internal_clock {
+                class.schedule.longest_interval()
             } else {
-                (until, MISSED_ROWS_AT_MOST)
+                Duration::ZERO
             };
+            let forgiven = MISSED_ROWS_AT_MOST + patience;
             let plan = class.schedule.advance_to(bound, now, forgiven, STEP);
             let frequency = &class.frequency;
             batch.tasks.extend(checks(&plan.due, frequency, now));
             batch.missed.extend(checks(&plan.missed, frequency, now));
-            batch.gap = batch.gap.or(plan.gap); // classes that did not wait stopped at the same time
+            if !waited {
+                batch.gap = batch.gap.or(plan.gap); // these classes stopped at the same time
+            }
             batch.is_behind |= plan.watermark < until;
         }
         batch
@@ -244,29 +243,4 @@ fn checks(due: &[Due], frequency: &Frequency, now: Timestamp) -> impl Iterator<I
             in_maintenance: false,
         })
     })
-}
-
-/// Names that a million monitors share.
-#[derive(Default)]
-struct Names {
-    workspaces: HashSet<WorkspaceId>,
-    regions: HashSet<Region>,
-}
-
-impl Names {
-    fn share(&mut self, monitor: &mut Monitor) {
-        share(&mut self.workspaces, &mut monitor.workspace);
-        for region in &mut monitor.regions {
-            share(&mut self.regions, region);
-        }
-    }
-}
-
-fn share<T: Eq + Hash + Clone>(known: &mut HashSet<T>, name: &mut T) {
-    match known.get(name) {
-        Some(same) => *name = same.clone(),
-        None => {
-            known.insert(name.clone());
-        }
-    }
 }

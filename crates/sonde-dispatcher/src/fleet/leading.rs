@@ -37,6 +37,8 @@ const NEWS: Duration = Duration::from_mins(1);
 pub(super) enum Stop {
     Shutdown,
     Lost,
+    /// Another may be able to lead: a newer release, say.
+    Unfit,
     FeedEnded,
 }
 
@@ -100,7 +102,7 @@ impl<'a> Leading<'a> {
         };
         // Without its sender the saver ends after the last snapshot.
         drop(leading);
-        if stop != Stop::Lost {
+        if !matches!(stop, Stop::Lost | Stop::Unfit) {
             let last = tokio::time::timeout(GRACE, savers.join_next()).await;
             if last.is_err() {
                 tracing::warn!(
@@ -116,6 +118,13 @@ impl<'a> Leading<'a> {
         let found = loop {
             match self.while_leading(self.leader.watermark()).await? {
                 Ok(found) => break found,
+                Err(error @ QueueError::Unreadable { .. }) => {
+                    tracing::error!(
+                        error = sonde_core::chain(&error),
+                        "cannot go on from where dispatch has come, leaving it to others"
+                    );
+                    return Err(Stop::Unfit);
+                }
                 Err(error) => {
                     self.failed(&error, "read how far dispatch has come")
                         .await?;
@@ -220,18 +229,34 @@ impl<'a> Leading<'a> {
             self.books.begin_again(&class, from);
         }
         let batch = self.classes.plan(now, self.dispatcher.internal_clock);
-        let is_behind = batch.is_behind;
+        let (is_behind, has_gap) = (batch.is_behind, batch.gap.is_some());
         self.carry_out(batch).await?;
         if let Some(saved) = *self.saved.borrow_and_update() {
             self.books.acknowledge(saved.last_number);
         }
         self.books
             .close(|frequency| self.classes.watermark_of(frequency));
+        let page = self.books.page();
+        let number = page.last_number;
         self.snapshots.send_replace(Some(Snapshot {
             watermark: self.classes.watermark(),
-            page: self.books.page(),
+            page,
         }));
+        if has_gap {
+            self.until_saved(number).await?;
+        }
         Ok(is_behind)
+    }
+
+    /// A gap is durable before anything that comes after it: a successor that knew nothing of it would begin another, over
+    /// what was published meanwhile.
+    async fn until_saved(&self, number: u64) -> Result<(), Stop> {
+        let mut saved = self.saved.clone();
+        let done = saved.wait_for(|saved| saved.is_some_and(|saved| saved.last_number >= number));
+        match self.while_leading(done).await? {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Stop::Lost),
+        }
     }
 
     /// Publishes, then counts.

@@ -92,6 +92,27 @@ fn a_long_outage_is_one_gap_and_one_hour_of_missed_rows() {
 }
 
 #[test]
+fn a_long_outage_costs_no_slot_that_can_still_be_executed() {
+    let day = 86_400;
+    for hours in 2..24 {
+        let mut schedule = Schedule::new(&[monitor("daily", day), monitor("a", 60)], at(0));
+        let now = at(hours * 3600);
+        let plan = catch_up(&mut schedule, now);
+        assert!(plan.gap.is_some());
+        let daily = monitor("daily", day);
+        let cadence = Cadence::new(&daily.workspace, &daily.id, daily.interval);
+        let slots: Vec<_> = cadence.between(at(0), now).collect();
+        let due = plan.due.iter().filter(|due| due.monitor.id == daily.id);
+        assert_eq!(due.map(|due| due.slot).collect::<Vec<_>>(), slots);
+        // What comes next is not planned twice.
+        let next = catch_up(&mut schedule, now + Duration::from_secs(day));
+        let due = next.due.iter().chain(&next.missed);
+        let due = due.filter(|due| due.monitor.id == daily.id);
+        assert_eq!(due.count(), 1);
+    }
+}
+
+#[test]
 fn a_clock_that_goes_back_a_little_repeats_nothing() {
     let mut schedule = Schedule::new(&[monitor("a", 5)], at(0));
     schedule.advance(at(20));
@@ -158,7 +179,7 @@ fn changes(complete: bool, picked: &[(usize, u64, bool)]) -> Changes {
     };
     // The last version of each counts.
     let by_id: std::collections::BTreeMap<_, _> = changed.map(|it| (it.id.clone(), it)).collect();
-    changes.changed = by_id.into_values().collect();
+    changes.changed = by_id.values().map(PackedMonitor::new).collect();
     changes
 }
 
@@ -200,7 +221,7 @@ proptest! {
                 if changed.paused {
                     model.remove(&changed.id);
                 } else {
-                    model.insert(changed.id.clone(), Arc::new(changed.clone()));
+                    model.insert(changed.id.clone(), Arc::new(changed.unpack()));
                 }
             }
             schedule.apply(changes);

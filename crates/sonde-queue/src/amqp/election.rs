@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::Broker;
 use super::bus::declare_own;
 use super::consume::is_missing;
-use super::link::{Backoff, Dialer, Link, objection, unavailable, within};
+use super::link::{Backoff, Dialer, Link, objection, within};
 use super::names::Address;
 use super::subscription::PATIENCE;
 use crate::{Leader, Queue, QueueError, QueueName, Result, WatermarkMessage};
@@ -125,14 +125,10 @@ impl Leader for AmqpLeader {
             // Closed at the end, which puts back what was read: a leader that dies here loses nothing.
             let channel = self.link.channel().await?;
             let payloads = self.read(&channel).await?;
-            let read = payloads.iter().map(|it| WatermarkMessage::decode(it));
-            let read: Result<Vec<_>, _> = read.collect();
-            let read = read.map_err(unavailable)?;
             let ok = lapin::protocol::constants::REPLY_SUCCESS;
             let closed = channel.close(ok, "OK".into()).await;
             closed.map_err(|error| self.link.error(&error))?;
-            // Of equals the last, which is the newest.
-            Ok(read.into_iter().max_by_key(|it| it.watermark))
+            newest(&payloads)
         })
         .await
     }
@@ -154,6 +150,32 @@ impl Leader for AmqpLeader {
     }
 }
 
+/// What cannot be read does not hide what can.
+fn newest(payloads: &[Vec<u8>]) -> Result<Option<WatermarkMessage>> {
+    let (mut newest, mut unreadable): (Option<WatermarkMessage>, _) = (None, None);
+    for payload in payloads {
+        match WatermarkMessage::decode(payload) {
+            // Of equals the last, which is the newest.
+            Ok(read)
+                if newest
+                    .as_ref()
+                    .is_none_or(|it| it.watermark <= read.watermark) =>
+            {
+                newest = Some(read);
+            }
+            Ok(_) => {}
+            Err(error) => unreadable = Some(error),
+        }
+    }
+    match (newest, unreadable) {
+        (None, Some(source)) => Err(QueueError::Unreadable {
+            queue: QueueName::Watermark,
+            source,
+        }),
+        (newest, _) => Ok(newest),
+    }
+}
+
 impl AmqpLeader {
     async fn read(&self, channel: &Channel) -> Result<Vec<Vec<u8>>> {
         let mut payloads = Vec::new();
@@ -169,5 +191,23 @@ impl AmqpLeader {
             }
         }
         Ok(payloads)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sonde_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_watermark_of_a_newer_release_is_told_from_none_and_hides_no_other() {
+        let at = |micros| WatermarkMessage::new(Timestamp::from_micros(micros), Vec::new());
+        let newer = br#"{"v": 99}"#.to_vec();
+        assert_eq!(newest(&[]).unwrap(), None);
+        let found = newest(&[at(2).encode(), newer.clone(), at(1).encode()]);
+        assert_eq!(found.unwrap(), Some(at(2)));
+        let unreadable = newest(&[newer]);
+        assert!(matches!(unreadable, Err(QueueError::Unreadable { .. })));
     }
 }

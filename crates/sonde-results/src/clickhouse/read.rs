@@ -24,8 +24,7 @@ const AT: &str = "fromUnixTimestamp64Micro(toInt64(?), 'UTC')";
 struct BalanceRow {
     minute: u32,
     region: String,
-    scheduled: u64,
-    deadline: i64,
+    deadlines: Vec<(i64, u64)>,
     ok: u64,
     degraded: u64,
     failed: u64,
@@ -134,15 +133,16 @@ ORDER BY monitor, region, trigger = 'schedule' DESC LIMIT 1 BY monitor, region",
     /// Whole minutes, so that a range that ends within one does not look unbalanced.
     pub(super) async fn read_balances(&self, range: TimeRange) -> Result<Vec<Balance>> {
         const BALANCES: &str = "
-SELECT minute, region, sum(scheduled_checks) AS scheduled, max(last_deadline) AS deadline,
+SELECT minute, region,
+    groupArrayIf((last_deadline, scheduled_checks), last_deadline > 0) AS deadlines,
     sum(ok_checks) AS ok, sum(degraded_checks) AS degraded, sum(failed_checks) AS failed, sum(missed_checks) AS missed
 FROM (
-    SELECT minute, region, scheduled AS scheduled_checks, deadline AS last_deadline,
+    SELECT minute, region, scheduled AS scheduled_checks, toUnixTimestamp64Micro(deadline) AS last_deadline,
         toUInt64(0) AS ok_checks, toUInt64(0) AS degraded_checks, toUInt64(0) AS failed_checks,
         toUInt64(0) AS missed_checks
     FROM ledger FINAL WHERE minute >= toDateTime(?, 'UTC') AND minute < toDateTime(?, 'UTC')
     UNION ALL
-    SELECT toStartOfMinute(slot) AS minute, region, toUInt64(0), fromUnixTimestamp64Micro(toInt64(0), 'UTC'),
+    SELECT toStartOfMinute(slot) AS minute, region, toUInt64(0), toInt64(0),
         countIf(outcome = 'ok'), countIf(outcome = 'degraded'), countIf(outcome = 'failed'),
         countIf(outcome = 'missed')
     FROM check_results FINAL
@@ -192,13 +192,15 @@ ORDER BY slot DESC, region DESC, run_id DESC"
 fn balance(row: &BalanceRow) -> Result<Balance> {
     let region = Region::new(&row.region).map_err(|error| ResultsError::Corrupt(error.into()))?;
     let minute = Timestamp::from_micros(i64::from(row.minute) * 1_000_000);
-    Ok(Balance {
-        scheduled: row.scheduled,
-        deadline: (row.deadline > 0).then(|| Timestamp::from_micros(row.deadline)),
+    let mut balance = Balance {
         ok: row.ok,
         degraded: row.degraded,
         failed: row.failed,
         missed: row.missed,
         ..Balance::empty(minute, region)
-    })
+    };
+    for (deadline, scheduled) in &row.deadlines {
+        balance.schedule(*scheduled, Some(Timestamp::from_micros(*deadline)));
+    }
+    Ok(balance)
 }

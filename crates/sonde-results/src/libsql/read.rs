@@ -212,8 +212,7 @@ GROUP BY r.monitor, start ORDER BY r.monitor, start";
 /// Whole minutes, so that a range that ends within one does not look unbalanced.
 pub(super) async fn balances(connection: &Connection, range: TimeRange) -> Result<Vec<Balance>> {
     const SCHEDULED: &str = "
-SELECT minute, region, sum(scheduled), max(deadline) FROM ledger WHERE minute >= ?1 AND minute < ?2
-GROUP BY minute, region";
+SELECT minute, region, scheduled, deadline FROM ledger WHERE minute >= ?1 AND minute < ?2";
     const SETTLED: &str = "
 SELECT slot - slot % 60000000 AS minute, region, outcome, count(*) FROM check_results
 WHERE slot >= ?1 AND slot < ?2 AND trigger = 'schedule' GROUP BY minute, region, outcome";
@@ -228,9 +227,8 @@ WHERE slot >= ?1 AND slot < ?2 AND trigger = 'schedule' GROUP BY minute, region,
         Ok((place(row)?, row.get::<u64>(2)?, row.get::<Option<i64>>(3)?))
     });
     for (place, scheduled, deadline) in scheduled.await? {
-        let balance = balance_of(&mut balances, place);
-        balance.scheduled = scheduled;
-        balance.deadline = deadline.map(Timestamp::from_micros);
+        let deadline = deadline.map(Timestamp::from_micros);
+        balance_of(&mut balances, place).schedule(scheduled, deadline);
     }
     let settled = collect(connection, SETTLED, minutes(), |row| {
         Ok((place(row)?, outcome(row.get_str(2)?)?, row.get(3)?))

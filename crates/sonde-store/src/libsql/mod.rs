@@ -150,6 +150,7 @@ mod tests {
     use std::ops::Deref;
     use std::os::unix::fs::PermissionsExt;
 
+    use sonde_core::PackedMonitor;
     use tempfile::TempDir;
 
     use super::*;
@@ -258,7 +259,7 @@ mod tests {
             let first = changed_often(&fresh, revisions, removed).await;
             let found = fresh.changes(Some(first)).await.unwrap();
             assert_eq!(!found.complete, remembers, "{revisions} {removed}");
-            assert_eq!(found.changed, [monitor("c")]);
+            assert_eq!(found.changed, [PackedMonitor::new(&monitor("c"))]);
             if remembers {
                 let names = |(_, id): &(WorkspaceId, MonitorId)| ["a", "b"].contains(&id.as_str());
                 assert_eq!(found.removed.iter().filter(|it| names(it)).count(), 2);
@@ -281,7 +282,7 @@ mod tests {
         let found = store.changes(None).await.unwrap();
         assert_eq!(
             (found.changed, found.unreadable.len()),
-            (vec![monitor("a")], 1)
+            (vec![PackedMonitor::new(&monitor("a"))], 1)
         );
         assert_eq!(store.regions().await.unwrap(), [Region::local()]);
         let since = store.changes(Some(found.revision)).await.unwrap();

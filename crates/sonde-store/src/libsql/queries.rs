@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
-use std::hash::Hash;
 
-use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 use sonde_libsql::libsql::{Connection, Value};
 
 use super::unavailable;
@@ -98,12 +97,12 @@ async fn collect(
     let mut rows = connection.query(sql, parameters).await?;
     let mut revision = None;
     let mut changes = Changes::default();
-    let mut shared = Shared::default();
+    let mut packer = Packer::default();
     while let Some(row) = rows.next().await? {
         match row.get_str(0)? {
             "revision" => revision = Some(Revision(row.get(4)?)),
             "changed" => match parse(row.get_str(2)?, row.get_str(3)?) {
-                Ok(monitor) => changes.changed.push(shared.compact(monitor)),
+                Ok(monitor) => changes.changed.push(packer.pack(&monitor)),
                 Err(error) => changes.unreadable.push(error),
             },
             _ => match name(row.get_str(1)?, row.get_str(2)?) {
@@ -118,34 +117,22 @@ async fn collect(
     }))
 }
 
-/// Names that many monitors have, each kept once: what is loaded here stays in memory, a million times.
+/// The names of workspaces, each kept once: what is loaded here stays in memory, a million times.
 #[derive(Default)]
-struct Shared {
+struct Packer {
     workspaces: HashSet<WorkspaceId>,
-    regions: HashSet<Region>,
 }
 
-impl Shared {
-    fn compact(&mut self, mut monitor: Monitor) -> Monitor {
-        share(&mut self.workspaces, &mut monitor.workspace);
-        for region in &mut monitor.regions {
-            share(&mut self.regions, region);
+impl Packer {
+    fn pack(&mut self, monitor: &Monitor) -> PackedMonitor {
+        let mut packed = PackedMonitor::new(monitor);
+        match self.workspaces.get(&packed.workspace) {
+            Some(same) => packed.workspace = same.clone(),
+            None => {
+                self.workspaces.insert(packed.workspace.clone());
+            }
         }
-        monitor.regions.shrink_to_fit();
-        monitor.expect.shrink_to_fit();
-        monitor.degraded.shrink_to_fit();
-        monitor.depends_on.shrink_to_fit();
-        monitor.tags.shrink_to_fit();
-        monitor
-    }
-}
-
-fn share<T: Clone + Eq + Hash>(known: &mut HashSet<T>, name: &mut T) {
-    match known.get(name) {
-        Some(same) => *name = same.clone(),
-        None => {
-            known.insert(name.clone());
-        }
+        packed
     }
 }
 

@@ -49,18 +49,18 @@ impl Row {
     /// What is on its way is not known, only how long it may be. Until then counts may differ both ways, because the
     /// ledger comes by another way than the results.
     pub(super) fn by_deadline(balance: Balance, now: Timestamp, settle: Duration) -> Self {
-        let end = balance.minute + MINUTE;
-        let last = balance.deadline.map_or(end, |deadline| deadline.max(end)) + settle;
+        let missing = balance.scheduled.saturating_sub(balance.settled());
+        if now < balance.minute + MINUTE + settle && !balance.is_balanced() {
+            return Self::new(balance, missing, State::Open);
+        }
+        // One check of a day leaves room for itself, not for all the others of its minute.
+        let in_flight = missing.min(balance.may_be_open(now, settle));
         let state = if balance.is_balanced() {
             State::Balanced
-        } else if now < last {
+        } else if balance.scheduled == balance.settled() + in_flight {
             State::Open
         } else {
             State::Unbalanced
-        };
-        let in_flight = match state {
-            State::Open => balance.scheduled.saturating_sub(balance.settled()),
-            State::Balanced | State::Unbalanced => 0,
         };
         Self::new(balance, in_flight, state)
     }
@@ -135,37 +135,41 @@ mod tests {
     }
 
     #[track_caller]
-    fn by_deadline(
-        scheduled: u64,
-        ok: u64,
-        deadline: Option<u64>,
-        seconds: u64,
-        expected: (State, u64),
-    ) {
+    fn by_deadline(classes: &[(u64, u64)], ok: u64, seconds: u64, expected: (State, u64)) {
         let at = |seconds| Timestamp::UNIX_EPOCH + Duration::from_secs(seconds);
-        let balance = Balance {
-            deadline: deadline.map(at),
-            ..balance(scheduled, ok)
-        };
+        let mut balance = balance(0, ok);
+        for (scheduled, deadline) in classes {
+            balance.schedule(*scheduled, Some(at(*deadline)));
+        }
         let row = Row::by_deadline(balance, at(seconds), SETTLE);
         assert_eq!((row.state, row.in_flight), expected, "{row:?}");
     }
 
     #[test]
     fn a_minute_is_open_until_its_last_deadline_is_settled() {
-        by_deadline(10, 10, Some(90), 60, (State::Balanced, 0));
-        by_deadline(10, 8, Some(90), 389, (State::Open, 2));
-        by_deadline(10, 8, Some(90), 390, (State::Unbalanced, 0));
+        by_deadline(&[(10, 90)], 10, 60, (State::Balanced, 0));
+        by_deadline(&[(10, 90)], 8, 389, (State::Open, 2));
+        by_deadline(&[(10, 90)], 8, 390, (State::Unbalanced, 0));
         // Daily checks have a day.
-        by_deadline(10, 8, Some(86_400), 86_000, (State::Open, 2));
+        by_deadline(&[(10, 86_400)], 8, 86_000, (State::Open, 2));
+    }
+
+    #[test]
+    fn a_check_of_a_day_hides_no_loss_of_a_check_of_seconds() {
+        let classes = [(500, 65), (1, 86_400)];
+        by_deadline(&classes, 500, 1000, (State::Open, 1));
+        by_deadline(&classes, 499, 1000, (State::Unbalanced, 1));
+        by_deadline(&classes, 0, 1000, (State::Unbalanced, 1));
+        by_deadline(&classes, 501, 1000, (State::Balanced, 0));
+        by_deadline(&classes, 502, 1000, (State::Unbalanced, 0));
     }
 
     #[test]
     fn more_rows_than_were_scheduled_do_not_balance_either() {
-        by_deadline(10, 11, Some(90), 390, (State::Unbalanced, 0));
+        by_deadline(&[(10, 90)], 11, 390, (State::Unbalanced, 0));
         // The ledger may come after the results, or be lost.
-        by_deadline(0, 3, None, 359, (State::Open, 0));
-        by_deadline(0, 3, None, 360, (State::Unbalanced, 0));
+        by_deadline(&[], 3, 359, (State::Open, 0));
+        by_deadline(&[], 3, 360, (State::Unbalanced, 0));
     }
 
     #[test]

@@ -31,6 +31,12 @@ impl Role {
                 "`region` in [checker]",
             )
         })?;
+        if settings.allow_exec && process.keys.is_empty() {
+            return Err(Error::usage(
+                "a checker that runs commands needs SONDE_TASK_KEY, or `key` in [tasks] of sonde.toml, the same as the \
+                 dispatchers': without it whoever can publish to the broker could run commands here",
+            ));
+        }
         let metrics = CheckerMetrics::register(registry);
         // Series of single monitors belong to those who own them, not to who runs checkers for everybody.
         metrics.watch_only(HashSet::new());

@@ -51,7 +51,7 @@ pub(crate) struct Options {
     /// How long a stop waits for what is in flight [default: 30s]
     #[arg(long, value_name = "DURATION")]
     grace: Option<String>,
-    /// Let monitors run commands on this checker
+    /// Let monitors run commands on this checker; needs a task key
     #[arg(long)]
     allow_exec: bool,
     /// Declare missing queues at the start, and those of regions that come later

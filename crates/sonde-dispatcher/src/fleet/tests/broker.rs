@@ -124,6 +124,11 @@ impl State {
         self.failures.pop_front()
     }
 
+    /// After those that were told before.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        self.failures.push_back(failure);
+    }
+
     fn take(&mut self, message: &Outgoing) {
         match &message.route {
             Route::Checks { .. } => {

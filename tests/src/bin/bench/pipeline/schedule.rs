@@ -170,7 +170,7 @@ pub(crate) async fn serve(file: &str) -> anyhow::Result<()> {
     let store = LibsqlStore::open(file).await?;
     let changes = store.changes(None).await?;
     let template = changes.changed.first().context("the store is empty")?;
-    let template = template.clone();
+    let template = template.unpack();
     let now = SystemClock.now();
     let mut schedule = Schedule::new(&[], now);
     schedule.apply(changes);
