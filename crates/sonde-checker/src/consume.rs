@@ -96,7 +96,7 @@ fn notice(worker: &Worker, ended: Result<(), JoinError>) {
     }
 }
 
-async fn work(worker: &Worker, delivery: Delivery, prefetch: u16, done: &mpsc::Sender<Done>) {
+async fn work(worker: &Worker, mut delivery: Delivery, prefetch: u16, done: &mpsc::Sender<Done>) {
     let check = match worker.read(&delivery.payload) {
         Ok(check) => check,
         Err(error) => {
@@ -110,6 +110,8 @@ async fn work(worker: &Worker, delivery: Delivery, prefetch: u16, done: &mpsc::S
             return;
         }
     };
+    // A thousand checks in flight need not hold their messages, too.
+    delivery.payload = Vec::new();
     if delivery.redeliveries > 0 {
         worker.shared.metrics.redelivered();
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use sonde_core::{Clock, FrequencyClass, Monitor, Region};
 use sonde_probe::Prober;
 use sonde_queue::{Bus, Queue, QueueError, QueueName, TaskKeys};
@@ -11,7 +12,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::batch::{self, PublishError, Publisher};
+use crate::batch::{self, Done, PublishError, Publisher};
 use crate::clock::Exchange;
 use crate::consume::Intake;
 use crate::shared::Shared;
@@ -186,22 +187,9 @@ impl Checker {
 
     async fn work(&self) -> Result<(), CheckerError> {
         let (done, finished) = mpsc::channel(batch::CAPACITY);
-        let mut intakes = Vec::new();
-        for (name, permits) in self.queues() {
-            let consumer = self.parts.queue.consume(&name, permits).await;
-            let consumer = consumer.map_err(|source| CheckerError::Consume {
-                queue: name.clone(),
-                source,
-            })?;
-            intakes.push(Intake {
-                name,
-                consumer,
-                permits,
-                queue: Arc::clone(&self.parts.queue),
-                worker: Arc::clone(&self.worker),
-                done: done.clone(),
-            });
-        }
+        let intakes = self.queues().into_iter();
+        let intakes = intakes.map(|(name, permits)| self.subscribe(name, permits, done.clone()));
+        let intakes = try_join_all(intakes).await?;
         drop(done);
         let mut loops = JoinSet::new();
         loops.spawn(Arc::clone(&self.publisher).run(finished));
@@ -219,6 +207,27 @@ impl Checker {
                 .map_err(CheckerError::from)?;
         }
         Ok(())
+    }
+
+    async fn subscribe(
+        &self,
+        name: QueueName,
+        permits: u16,
+        done: mpsc::Sender<Done>,
+    ) -> Result<Intake, CheckerError> {
+        let consumer = self.parts.queue.consume(&name, permits).await;
+        let consumer = consumer.map_err(|source| CheckerError::Consume {
+            queue: name.clone(),
+            source,
+        })?;
+        Ok(Intake {
+            name,
+            consumer,
+            permits,
+            queue: Arc::clone(&self.parts.queue),
+            worker: Arc::clone(&self.worker),
+            done,
+        })
     }
 
     fn queues(&self) -> Vec<(QueueName, u16)> {

@@ -35,7 +35,7 @@ pub use ledger::{Balance, DispatchGap, LedgerEntry};
 pub use merge::{RANK_BYTES, merge, rank, start_of_rank};
 pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
 pub use outcome::Outcome;
-pub use packed::PackedMonitor;
+pub use packed::{PackError, PackedMonitor, Packer};
 pub use reason::Reason;
 pub use result::{
     Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, Evidence,

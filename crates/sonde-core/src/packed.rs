@@ -2,10 +2,16 @@
 //!
 //! Only ever for memory: the encoding is no format that another release reads.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Monitor, MonitorId, WorkspaceId};
+use serde::{Deserialize, Serialize};
+
+use crate::time::serde_micros;
+use crate::{
+    AlertRule, Assertion, Monitor, MonitorId, ParseError, Region, RetryPolicy, Spec, WorkspaceId,
+};
 
 /// A [`Monitor`], encoded; beside it stands what a schedule looks at. A fifth of the size or less: nothing is parsed, no
 /// pattern compiled.
@@ -34,6 +40,85 @@ impl PackedMonitor {
     pub fn unpack(&self) -> Monitor {
         postcard::from_bytes(&self.body).expect("it was packed from a valid monitor")
     }
+}
+
+/// Why a stored body is no monitor.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Assertion(#[from] ParseError),
+}
+
+/// Packs a million monitors from their JSON: what they have in common is kept, and looked at, once.
+#[derive(Default)]
+pub struct Packer {
+    workspaces: HashSet<WorkspaceId>,
+    /// Texts that are assertions.
+    assertions: HashSet<String>,
+}
+
+/// Above it, monitors have little in common.
+const MOST_ASSERTIONS: usize = 10_000;
+
+impl Packer {
+    /// As [`PackedMonitor::new`] of the monitor that `body` is; with `spec` in the place of its own.
+    pub fn pack(&mut self, body: &str, spec: Option<Spec>) -> Result<PackedMonitor, PackError> {
+        let mut unparsed: Unparsed = serde_json::from_str(body)?;
+        for text in unparsed.expect.iter().chain(&unparsed.degraded) {
+            self.check(text)?;
+        }
+        if let Some(spec) = spec {
+            unparsed.spec = spec;
+        }
+        if let Some(same) = self.workspaces.get(&unparsed.workspace) {
+            unparsed.workspace = same.clone();
+        } else {
+            self.workspaces.insert(unparsed.workspace.clone());
+        }
+        let body = postcard::to_allocvec(&unparsed).expect("it encodes as a monitor does");
+        Ok(PackedMonitor {
+            workspace: unparsed.workspace,
+            id: unparsed.id,
+            interval: unparsed.interval,
+            paused: unparsed.paused,
+            body: body.into(),
+        })
+    }
+
+    fn check(&mut self, text: &str) -> Result<(), ParseError> {
+        if self.assertions.contains(text) {
+            return Ok(());
+        }
+        text.parse::<Assertion>()?;
+        if self.assertions.len() < MOST_ASSERTIONS {
+            self.assertions.insert(text.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A [`Monitor`], field by field, with its assertions as they are written. Their text may differ from the one that an
+/// assertion writes itself, and reads back as the same.
+#[derive(Serialize, Deserialize)]
+struct Unparsed {
+    workspace: WorkspaceId,
+    id: MonitorId,
+    name: String,
+    spec: Spec,
+    #[serde(with = "serde_micros", rename = "interval_us")]
+    interval: Duration,
+    #[serde(with = "serde_micros", rename = "timeout_us")]
+    timeout: Duration,
+    retry: RetryPolicy,
+    regions: Vec<Region>,
+    expect: Vec<String>,
+    degraded: Vec<String>,
+    alert: AlertRule,
+    depends_on: Vec<MonitorId>,
+    tags: Vec<String>,
+    paused: bool,
 }
 
 /// The body may hold secrets.
@@ -66,6 +151,27 @@ mod tests {
         monitor.expect = texts.map(|text| text.parse().unwrap()).to_vec();
         let packed = PackedMonitor::new(&monitor);
         assert_eq!(packed.unpack(), monitor);
+        let json = serde_json::to_string(&monitor).unwrap();
+        let mut packer = Packer::default();
+        for _ in 0..2 {
+            assert_eq!(packer.pack(&json, None).unwrap(), packed);
+        }
+        let other = Monitor::sample().spec;
+        let replaced = packer.pack(&json, Some(other.clone())).unwrap();
+        assert_eq!(replaced.unpack().spec, other);
         assert!(!format!("{packed:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_no_monitor_is_not_packed() {
+        let mut monitor = serde_json::to_value(Monitor::sample()).unwrap();
+        monitor["expect"] = serde_json::json!(["status == 200", "moon is full"]);
+        let mut packer = Packer::default();
+        for _ in 0..2 {
+            let refused = packer.pack(&monitor.to_string(), None);
+            assert!(matches!(refused, Err(PackError::Assertion(_))));
+        }
+        let refused = packer.pack("{}", None);
+        assert!(matches!(refused, Err(PackError::Json(_))));
     }
 }

@@ -57,7 +57,8 @@ async fn hop(
     outgoing: &Outgoing<'_>,
     seen: &mut Observation,
 ) -> Result<Option<String>, Failure> {
-    let opened = route::open(environment, spec, outgoing, seen).await?;
+    // Boxed: what opening takes is free again while the answer is waited for.
+    let opened = Box::pin(route::open(environment, spec, outgoing, seen)).await?;
     let request = outgoing.build(&opened)?;
     let through_proxy = opened.through_proxy;
     let next = exchange(environment, opened, request, spec.max_redirects > 0, seen).await?;

@@ -1,10 +1,10 @@
 //! What is asked of a connection, whether it leads to a file, a replica or the primary: each is one statement, so each
 //! sees one state of the store.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, Packer, Region, WorkspaceId};
 use sonde_libsql::libsql::{Connection, Value};
 
 use super::unavailable;
@@ -101,9 +101,9 @@ async fn collect(
     while let Some(row) = rows.next().await? {
         match row.get_str(0)? {
             "revision" => revision = Some(Revision(row.get(4)?)),
-            "changed" => match parse(row.get_str(2)?, row.get_str(3)?) {
-                Ok(monitor) => changes.changed.push(packer.pack(&monitor)),
-                Err(error) => changes.unreadable.push(error),
+            "changed" => match packer.pack(row.get_str(3)?, None) {
+                Ok(monitor) => changes.changed.push(monitor),
+                Err(error) => changes.unreadable.push(corrupt(row.get_str(2)?, error)),
             },
             _ => match name(row.get_str(1)?, row.get_str(2)?) {
                 Ok(name) => changes.removed.push(name),
@@ -115,25 +115,6 @@ async fn collect(
         revision,
         ..changes
     }))
-}
-
-/// The names of workspaces, each kept once: what is loaded here stays in memory, a million times.
-#[derive(Default)]
-struct Packer {
-    workspaces: HashSet<WorkspaceId>,
-}
-
-impl Packer {
-    fn pack(&mut self, monitor: &Monitor) -> PackedMonitor {
-        let mut packed = PackedMonitor::new(monitor);
-        match self.workspaces.get(&packed.workspace) {
-            Some(same) => packed.workspace = same.clone(),
-            None => {
-                self.workspaces.insert(packed.workspace.clone());
-            }
-        }
-        packed
-    }
 }
 
 /// How much of the monitors one row carries: a server takes 10 MB, and less than half of them is easy to hold.
