@@ -184,18 +184,19 @@ fn statuses(item: &Item<'_>) -> Option<Assertion> {
     })
 }
 
-/// `HTTP/1.1` and `HTTP/2.0` are `1.1` and `2` here.
+/// `HTTP/1.1` and `HTTP/2.0` are `1.1` and `2` here; `HTTP/3.0` is not spoken.
 fn versions(item: &Item<'_>) -> Option<Assertion> {
     let versions = item.list_of(|item| {
         let text = item.filled()?;
-        let version = text.strip_prefix("HTTP/").unwrap_or(text);
-        Some(Value::Text(
-            version
-                .strip_suffix(".0")
-                .filter(|v| *v != "1")
-                .unwrap_or(version)
-                .to_owned(),
-        ))
+        let version = match text.strip_prefix("HTTP/").unwrap_or(text) {
+            "3.0" => {
+                item.warning(NO_EQUIVALENT);
+                return None;
+            }
+            "2.0" => "2",
+            version => version,
+        };
+        Some(Value::Text(version.to_owned()))
     })?;
     (!versions.is_empty()).then_some(Assertion {
         source: Source::HttpVersion,

@@ -52,12 +52,24 @@ fn step(item: &Item<'_>) -> Vec<Step> {
     steps.unwrap_or_default()
 }
 
+/// Anchors are those of lines, and nothing goes beyond an end of line: not `.`, and not what a class leaves open.
 fn by_line(pattern: &str) -> String {
-    if pattern.contains(['^', '$']) {
-        format!("(?mR){pattern}")
-    } else {
-        pattern.to_owned()
+    let mut out = "(?mR)".to_owned();
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        match (c, chars.peek()) {
+            ('\\', _) => out.extend(chars.next()),
+            ('[', Some('^')) => {
+                out.extend(chars.next());
+                // First in a class, it is no end of it.
+                out.extend(chars.next_if_eq(&']'));
+                out.push_str(r"\r\n");
+            }
+            _ => {}
+        }
     }
+    out
 }
 
 /// With the end of the line that `blackbox_exporter` adds, and captures in braces: `$1` is `${1}`, and `$$` is `$`.
@@ -85,6 +97,28 @@ fn sent(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_stay_on_their_line() {
+        for (pattern, text, expected) in [
+            (
+                "^250 STARTTLS$",
+                "250-SIZE\r\n250 STARTTLS\r\n",
+                "250 STARTTLS",
+            ),
+            ("PING :([^ ]+)", "PING :abc\r\nNICK", "PING :abc"),
+            ("a.*", "abc\r\nd", "abc"),
+            (r"\[^a", "[\na", ""),
+            ("[^]a]+", "x]a", "x"),
+        ] {
+            let compiled = Pattern::new(&by_line(pattern)).expect(pattern);
+            let found = compiled
+                .regex()
+                .find(text)
+                .map_or("", |found| found.as_str());
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
 
     #[test]
     fn captures_get_braces_and_lines_their_end() {

@@ -15,7 +15,7 @@ modules:
       headers: { accept: application/json }
       body: '{}'
       valid_status_codes: [201, 200]
-      valid_http_versions: ["HTTP/1.1", "HTTP/2.0"]
+      valid_http_versions: ["HTTP/1.1", "HTTP/2.0", "HTTP/3.0"]
       follow_redirects: false
       fail_if_not_ssl: true
       fail_if_body_matches_regexp: ["(?i)error"]
