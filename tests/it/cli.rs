@@ -210,3 +210,33 @@ async fn checkups_file_keeps_its_meaning() {
     assert_eq!(outcomes, expected, "{document:#}");
     assert_eq!(output.code, Some(1));
 }
+
+#[tokio::test]
+async fn what_is_imported_is_accepted_and_what_has_no_equivalent_is_said() {
+    let text = "\
+endpoints:
+  - name: Shop
+    url: https://shop.example
+    conditions: ['[STATUS] == 200', '[IP] == 192.0.2.1']
+";
+    let folder = folder("config.yaml", text);
+    let output = run(folder.path(), &["import", "gatus", "config.yaml"]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let note =
+        "note: config.yaml:4:37: endpoints[0].conditions[1]: `[IP] == 192.0.2.1` has no equivalent";
+    assert!(output.stderr.contains(note), "{}", output.stderr);
+    std::fs::write(folder.path().join("sonde.yaml"), output.stdout).unwrap();
+    let checked = run(folder.path(), &["config", "check"]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    for arguments in [
+        &["import", "checkup", "config.yaml"][..],
+        &["import", "blackbox", "config.yaml"],
+        &["import", "gatus", "config.yaml", "--module", "m"],
+        &["import", "gatus", "missing.yaml"],
+        &["import", "nagios", "config.yaml"],
+    ] {
+        let output = run(folder.path(), arguments).await;
+        assert_eq!(output.code, Some(2), "{arguments:?}: {}", output.stderr);
+        assert_eq!(output.stdout, "");
+    }
+}

@@ -4,7 +4,8 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    check, completions, config, example_service, fleet, ledger, migrate, probe, queues, run, up,
+    check, completions, config, example_service, fleet, import, ledger, migrate, probe, queues,
+    run, up,
 };
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
@@ -36,6 +37,7 @@ pub(crate) enum Command {
     Probe(probe::Options),
     #[command(subcommand)]
     Config(config::Command),
+    Import(import::Options),
     #[command(subcommand)]
     Queues(queues::Command),
     Run(run::Options),
@@ -61,6 +63,7 @@ impl Command {
             Self::Check(options) => check::run(options).await,
             Self::Probe(options) => probe::run(options).await,
             Self::Config(command) => config::run(command).await,
+            Self::Import(options) => import::run(&options),
             Self::Queues(command) => queues::run(command).await,
             Self::Run(options) => run::run(options).await,
             Self::Migrate(options) => migrate::run(options).await,
@@ -88,26 +91,33 @@ mod tests {
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
     }
 
-    #[test]
-    fn help_of_the_fleets_commands_says_what_they_take() {
+    /// What `-h` says of a command.
+    fn help(path: &[&str]) -> String {
         let mut all = Cli::command().term_width(100);
         all.build();
-        let mut text = String::new();
-        for path in [
+        let command = path
+            .iter()
+            .try_fold(&mut all, |command, name| command.find_subcommand_mut(name));
+        let help = command.unwrap().render_help();
+        let path = path.join(" ");
+        ["$ sonde ", &path, " -h\n", &help.to_string(), "\n"].concat()
+    }
+
+    #[test]
+    fn help_of_the_fleets_commands_says_what_they_take() {
+        let paths = [
             &["queues"][..],
             &["queues", "apply"],
             &["migrate"],
             &["fleet"],
             &["ledger"],
             &["config", "load"],
-        ] {
-            let command = path
-                .iter()
-                .try_fold(&mut all, |command, name| command.find_subcommand_mut(name));
-            let help = command.unwrap().render_help();
-            let path = path.join(" ");
-            text.push_str(&["$ sonde ", &path, " -h\n", &help.to_string(), "\n"].concat());
-        }
-        insta::assert_snapshot!(text);
+        ];
+        insta::assert_snapshot!(paths.map(help).concat());
+    }
+
+    #[test]
+    fn help_of_import_says_what_can_be_read() {
+        insta::assert_snapshot!(help(&["import"]));
     }
 }

@@ -1,6 +1,6 @@
 //! From files, arguments and the environment to validated monitors; the only reader of configuration files.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -129,7 +129,8 @@ pub(crate) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-fn read_beside(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
+/// A file that a configuration in `folder` names.
+pub(crate) fn read_beside(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
     read_file(&folder.join(path))
 }
 
@@ -140,12 +141,31 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a file"));
     }
     if found.len() > LARGEST_FILE {
-        return Err(io::Error::other(format!(
-            "it is larger than {} MiB",
-            LARGEST_FILE >> 20
-        )));
+        return Err(too_large());
     }
     std::fs::read(path)
+}
+
+/// Standard input to its end, as far as it can be a configuration.
+pub(crate) fn read_standard_input() -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    let text = read.and_then(|length| {
+        if length as u64 > LARGEST_FILE {
+            return Err(too_large());
+        }
+        text(bytes)
+    });
+    text.context("cannot read standard input")
+        .map_err(Error::Usage)
+}
+
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("it is larger than {} MiB", LARGEST_FILE >> 20))
 }
 
 /// Configurations are written by people; what is larger is something else.
@@ -153,9 +173,7 @@ const LARGEST_FILE: u64 = 8 * 1024 * 1024;
 
 /// A text file that the user named.
 pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    let text = read_file(path).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8 text"))
-    });
+    let text = read_file(path).and_then(text);
     let text = text.with_context(|| format!("cannot read {}", path.display()));
     text.map_err(Error::Usage)
 }

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use sonde_core::{
     AlertRule, Assertion, Comparator, MIN_INTERVAL, Monitor, MonitorId, RetryPolicy, Source, Spec,
-    Unit, Value, WorkspaceId, format_duration, slugify,
+    Unit, Value, WorkspaceId, format_duration,
 };
 
 use crate::decode::Item;
 use crate::fields::Fields;
+use crate::names::unique_id;
 use crate::shared::{DEFAULT_INTERVAL, DEFAULT_TIMEOUT};
 
 /// Blocks that say what becomes of results, which is not the checks' business here.
@@ -90,7 +91,7 @@ fn checker(item: &Item<'_>, interval: Duration, ids: &mut BTreeSet<MonitorId>) -
             .unwrap_or(&checker.target);
         Some(Monitor {
             workspace: WorkspaceId::local(),
-            id: unique_id(name, ids)?,
+            id: unique_id(name, "checker", ids)?,
             name: name.to_owned(),
             spec: checker.spec,
             interval,
@@ -151,7 +152,7 @@ fn slower_than(threshold: Duration) -> Assertion {
     )
 }
 
-fn number(source: Source, comparator: Comparator, number: f64, unit: Unit) -> Assertion {
+pub(crate) fn number(source: Source, comparator: Comparator, number: f64, unit: Unit) -> Assertion {
     Assertion {
         source,
         comparator,
@@ -175,20 +176,4 @@ fn content(fields: &mut Fields<'_>, source: &Source) -> Vec<Assertion> {
         })
     };
     keys.into_iter().filter_map(assertion).collect()
-}
-
-/// The name as an id, numbered where it is taken; names without a letter become `checker`.
-fn unique_id(name: &str, ids: &mut BTreeSet<MonitorId>) -> Option<MonitorId> {
-    let slug = slugify(name).unwrap_or_else(|| "checker".to_owned());
-    let numbered = (2..).map(|n| {
-        // Ids end at 63 characters.
-        let stem = &slug[..slug.len().min(55)];
-        format!("{}-{n}", stem.trim_end_matches('-'))
-    });
-    let id = std::iter::once(slug.clone())
-        .chain(numbered)
-        .filter_map(|id| MonitorId::new(&id).ok())
-        .find(|id| !ids.contains(id))?;
-    ids.insert(id.clone());
-    Some(id)
 }

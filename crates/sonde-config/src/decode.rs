@@ -128,7 +128,8 @@ impl<'a> Item<'a> {
         self.context.warnings.borrow_mut().push(warning);
     }
 
-    fn expected<T>(&self, what: &str) -> Option<T> {
+    /// Notes that something else is here.
+    pub(crate) fn expected<T>(&self, what: &str) -> Option<T> {
         self.problem(format!("expected {what}, got {}", self.describe()));
         None
     }

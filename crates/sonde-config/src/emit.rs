@@ -6,6 +6,7 @@ use crate::expand::escape;
 use crate::node::{Literal, literal};
 
 /// A value to be written.
+#[derive(PartialEq)]
 pub(crate) enum Out {
     /// Written so that it reads back as this text.
     Text(String),
@@ -105,6 +106,8 @@ fn scalar(text: &str) -> String {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
             c if printable(c) => out.push(c),
             c => _ = write!(out, "\\U{:08x}", u32::from(c)),
         }

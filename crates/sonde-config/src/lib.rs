@@ -6,14 +6,17 @@
 
 mod address;
 mod assertions;
+mod brief;
 mod checkup;
 mod decode;
 mod depends;
 mod emit;
 mod expand;
 mod fields;
+pub mod import;
 mod kind;
 mod monitor;
+mod names;
 mod node;
 mod problem;
 mod queues;

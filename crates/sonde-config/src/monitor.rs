@@ -6,7 +6,7 @@ use crate::decode::Item;
 use crate::depends::{self, Dependency};
 use crate::fields::Fields;
 use crate::shared::Shared;
-use crate::{assertions, kind};
+use crate::{assertions, kind, names};
 
 /// Top-level keys that DESIGN names and this release does not know yet.
 const LATER: &[&str] = &["channels", "status_pages", "maintenance", "regions"];
@@ -147,10 +147,9 @@ pub(crate) fn check_exec(item: &Item<'_>) {
     }
 }
 
-/// Names are shown everywhere: what moves the cursor or turns text around has no place in them.
+/// Notes the problem where the name is not for showing.
 fn is_plain(item: &Item<'_>, name: &str) -> bool {
-    let turns = |c: char| matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let plain = !name.chars().any(|c| c.is_control() || turns(c));
+    let plain = name.chars().all(names::is_plain);
     if !plain {
         item.problem("must be plain text: control characters and marks of direction are not shown");
     }

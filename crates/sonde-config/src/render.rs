@@ -1,4 +1,4 @@
-//! The configuration written out in full: every default decided, secrets replaced.
+//! The configuration written out in full: every default decided, secrets replaced or kept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +18,36 @@ pub(crate) const REDACTED: &str = "REDACTED";
 /// Stands where a private key was; still PEM, so that the text is accepted again.
 const REDACTED_KEY: &str = "-----BEGIN PRIVATE KEY-----\nREDACTED\n-----END PRIVATE KEY-----\n";
 
+/// What becomes of passwords, tokens, private keys, and values whose names speak of one.
+#[derive(Clone, Copy)]
+pub(crate) enum Secrets {
+    Redacted,
+    Kept,
+}
+
+impl Secrets {
+    fn or<'a>(self, stand_in: &'a str, secret: &'a str) -> &'a str {
+        match self {
+            Self::Redacted => stand_in,
+            Self::Kept => secret,
+        }
+    }
+
+    fn named<'a>(self, name: &str, value: &'a str) -> &'a str {
+        match self {
+            Self::Redacted => redact_named(name, value),
+            Self::Kept => value,
+        }
+    }
+
+    fn url(self, url: &Url) -> String {
+        match self {
+            Self::Redacted => redact_query(url),
+            Self::Kept => url.to_string(),
+        }
+    }
+}
+
 /// A `sonde.yaml` that means the same, without secrets and without anything left to defaults, variables or files.
 ///
 /// Redacted are passwords, tokens, private keys, and the values of headers, query parameters and environment
@@ -26,12 +56,13 @@ pub fn render(config: &Config) -> String {
     let monitors = config
         .monitors
         .iter()
-        .map(|m| (m.id.to_string(), monitor(m)))
+        .map(|m| (m.id.to_string(), monitor(m, Secrets::Redacted)))
         .collect();
     Out::map([("monitors", Out::Map(monitors))]).write()
 }
 
-fn monitor(monitor: &Monitor) -> Out {
+/// All settings of a monitor but its id.
+pub(crate) fn monitor(monitor: &Monitor, secrets: Secrets) -> Out {
     let Monitor {
         workspace: _,
         id: _,
@@ -56,7 +87,7 @@ fn monitor(monitor: &Monitor) -> Out {
     ]);
     Out::map([
         ("name", Out::text(name)),
-        (spec.kind().as_str(), self::spec(spec)),
+        (spec.kind().as_str(), self::spec(spec, secrets)),
         ("interval", Out::text(format_duration(*interval))),
         ("timeout", Out::text(format_duration(*timeout))),
         ("regions", Out::texts(regions)),
@@ -75,24 +106,25 @@ fn assertions(assertions: &[Assertion]) -> Out {
     Out::texts(assertions)
 }
 
-fn spec(spec: &Spec) -> Out {
+/// What stands behind the key that names the kind.
+pub(crate) fn spec(spec: &Spec, secrets: Secrets) -> Out {
     match spec {
-        Spec::Http(spec) => http(spec),
-        Spec::Tcp(spec) => tcp(spec),
-        Spec::Dns(spec) => dns(spec),
+        Spec::Http(spec) => http(spec, secrets),
+        Spec::Tcp(spec) => tcp(spec, secrets),
+        Spec::Dns(spec) => dns(spec, secrets),
         Spec::Icmp(spec) => icmp(spec),
-        Spec::Tls(spec) => tls(spec),
-        Spec::Exec(spec) => exec(spec),
+        Spec::Tls(spec) => tls(spec, secrets),
+        Spec::Exec(spec) => exec(spec, secrets),
     }
 }
 
-fn http(spec: &HttpSpec) -> Out {
+fn http(spec: &HttpSpec, secrets: Secrets) -> Out {
     let mut out = vec![
-        ("url", Out::text(redact_query(&spec.url))),
+        ("url", Out::text(secrets.url(&spec.url))),
         ("method", Out::text(&spec.method)),
     ];
     let headers = spec.headers.iter().map(|(name, value)| {
-        let value = redact_named(name, value);
+        let value = secrets.named(name, value);
         Out::map([("name", Out::text(name)), ("value", Out::text(value))])
     });
     out.push(("headers", Out::List(headers.collect())));
@@ -104,25 +136,23 @@ fn http(spec: &HttpSpec) -> Out {
         out.push(("body", Out::map([(form, Out::text(text))])));
     }
     match &spec.auth {
-        Some(Auth::Basic {
-            username,
-            password: _,
-        }) => {
+        Some(Auth::Basic { username, password }) => {
             let basic = Out::map([
                 ("username", Out::text(username)),
-                ("password", Out::text(REDACTED)),
+                ("password", Out::text(secrets.or(REDACTED, password))),
             ]);
             out.push(("auth", Out::map([("basic", basic)])));
         }
-        Some(Auth::Bearer { token: _ }) => {
-            out.push(("auth", Out::map([("bearer", Out::text(REDACTED))])));
+        Some(Auth::Bearer { token }) => {
+            let token = Out::text(secrets.or(REDACTED, token));
+            out.push(("auth", Out::map([("bearer", token)])));
         }
         None => {}
     }
-    out.push(("tls", Out::map(tls_options(&spec.tls))));
+    out.push(("tls", Out::map(tls_options(&spec.tls, secrets))));
     if let Some(proxy) = &spec.proxy {
         let mut proxy = proxy.clone();
-        if proxy.password().is_some() {
+        if let (Secrets::Redacted, Some(_)) = (secrets, proxy.password()) {
             // Fails only for URLs without a host.
             let _ = proxy.set_password(Some(REDACTED));
         }
@@ -135,13 +165,13 @@ fn http(spec: &HttpSpec) -> Out {
     Out::map(out)
 }
 
-fn tcp(spec: &TcpSpec) -> Out {
+fn tcp(spec: &TcpSpec, secrets: Secrets) -> Out {
     let mut out = vec![
         ("host", Out::text(&spec.host)),
         ("port", Out::raw(&spec.port)),
     ];
     if let Some(tls) = &spec.tls {
-        out.push(("tls", Out::map(tls_options(tls))));
+        out.push(("tls", Out::map(tls_options(tls, secrets))));
     }
     let steps = spec.dialogue.iter().map(|step| match step {
         Step::Send(text) => Out::map([("send", Out::text(text))]),
@@ -154,7 +184,7 @@ fn tcp(spec: &TcpSpec) -> Out {
     Out::map(out)
 }
 
-fn dns(spec: &DnsSpec) -> Out {
+fn dns(spec: &DnsSpec, secrets: Secrets) -> Out {
     let mut out = vec![
         ("name", Out::text(&spec.name)),
         ("type", Out::text(&spec.record_type)),
@@ -165,7 +195,7 @@ fn dns(spec: &DnsSpec) -> Out {
     }
     out.push(("transport", name_of(&TRANSPORTS, &spec.transport)));
     out.push(("recursion", Out::raw(&spec.recursion)));
-    out.push(("tls", Out::map(tls_options(&spec.tls))));
+    out.push(("tls", Out::map(tls_options(&spec.tls, secrets))));
     out.extend(network(&spec.network));
     Out::map(out)
 }
@@ -181,7 +211,7 @@ fn icmp(spec: &IcmpSpec) -> Out {
     Out::map(out)
 }
 
-fn tls(spec: &TlsSpec) -> Out {
+fn tls(spec: &TlsSpec, secrets: Secrets) -> Out {
     let mut out = vec![
         ("host", Out::text(&spec.host)),
         ("port", Out::raw(&spec.port)),
@@ -190,14 +220,14 @@ fn tls(spec: &TlsSpec) -> Out {
         spec.starttls
             .map(|protocol| ("starttls", Out::text(protocol.as_str()))),
     );
-    out.extend(tls_options(&spec.tls));
+    out.extend(tls_options(&spec.tls, secrets));
     out.extend(network(&spec.network));
     Out::map(out)
 }
 
-fn exec(spec: &ExecSpec) -> Out {
+fn exec(spec: &ExecSpec, secrets: Secrets) -> Out {
     let environment = spec.environment.iter().map(|(name, value)| {
-        let value = redact_named(name, value);
+        let value = secrets.named(name, value);
         (name.clone(), Out::text(value))
     });
     Out::map([
@@ -218,7 +248,7 @@ fn network(options: &NetworkOptions) -> Vec<(&'static str, Out)> {
     out
 }
 
-fn tls_options(options: &TlsOptions) -> Vec<(&'static str, Out)> {
+fn tls_options(options: &TlsOptions, secrets: Secrets) -> Vec<(&'static str, Out)> {
     let mut out = vec![("skip_verify", Out::raw(&options.skip_verify))];
     out.extend(
         options
@@ -229,7 +259,8 @@ fn tls_options(options: &TlsOptions) -> Vec<(&'static str, Out)> {
     out.extend(options.ca.as_ref().map(|ca| ("ca", Out::text(ca))));
     if let Some(client) = &options.client_certificate {
         out.push(("client_certificate", Out::text(&client.certificate)));
-        out.push(("client_key", Out::text(REDACTED_KEY)));
+        let key = secrets.or(REDACTED_KEY, &client.key);
+        out.push(("client_key", Out::text(key)));
     }
     out
 }

@@ -2,6 +2,7 @@
 
 mod checkup;
 mod errors;
+mod import;
 mod kinds;
 mod schema;
 

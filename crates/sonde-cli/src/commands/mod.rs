@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod example_service;
 pub(crate) mod fleet;
+pub(crate) mod import;
 pub(crate) mod ledger;
 pub(crate) mod migrate;
 pub(crate) mod probe;
