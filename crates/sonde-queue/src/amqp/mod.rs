@@ -39,11 +39,10 @@ pub use management::Management;
 
 /// DESIGN: a silent process loses leadership after three of them.
 const HEARTBEAT_SECONDS: u16 = 5;
-/// Lapin keeps room for sixteen frames in each connection, and brokers offer 128 KiB. Larger messages take several.
-const LARGEST_FRAME: u32 = 32 * 1024;
 
-/// Lapin keeps room for 64 frames per connection: 8 MiB with the broker's 128 KiB, 2 with this.
-const FRAME_BYTES: u32 = 32 * 1024;
+/// Lapin keeps room for 64 frames per connection: 8 MiB with the broker's 128 KiB, half of one with this. A task fits;
+/// batches of results take several.
+const FRAME_BYTES: u32 = 8 * 1024;
 
 /// For what dropped consumers give back, and then once more for saying goodbye.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -163,7 +162,6 @@ fn parse(text: &str) -> Result<AMQPUri, BadUrl> {
         "/".clone_into(&mut uri.vhost);
     }
     uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-    uri.query.frame_max.get_or_insert(LARGEST_FRAME);
     uri.query.frame_max.get_or_insert(FRAME_BYTES);
     Ok(uri)
 }
