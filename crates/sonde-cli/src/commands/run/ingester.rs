@@ -33,7 +33,7 @@ impl Role {
         registry: &mut Registry,
         readiness: &mut Readiness,
     ) -> Result<Self, Error> {
-        let storing = watch::Sender::new(true);
+        let storing = watch::Sender::new(false);
         let is_storing = storing.subscribe();
         readiness.require("results store", move || {
             let why = "it takes no results: they wait in the queues";
@@ -49,6 +49,7 @@ impl Role {
     /// Waits until the store is there; a schema that is not this release's ends the process.
     pub(super) async fn start(self, process: &Process, roles: &mut Roles) -> Result<(), Error> {
         wait_for(&self.results).await?;
+        self.storing.send_replace(true);
         let ingester = Ingester {
             queue: Arc::new(process.broker.clone()),
             results: Arc::clone(&self.results) as _,

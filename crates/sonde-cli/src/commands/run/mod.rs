@@ -213,7 +213,7 @@ impl Cast {
             cast.ingester = Some(ingester::Role::new(process, registry, readiness)?);
         }
         if process.plays(Role::Checker) {
-            cast.checker = Some(checker::Role::new(process, registry)?);
+            cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
         if process.plays(Role::Dispatcher) {
             cast.dispatcher = Some(dispatcher::Role::new(process, registry, readiness).await?);

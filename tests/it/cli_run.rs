@@ -1,0 +1,103 @@
+//! `sonde run` while it starts: what is in the way, and what goes on all the same.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use reqwest::Client;
+use sonde_tests::services::{self, Amqp, Libsql};
+use sonde_tests::sonde::{Running, Sonde};
+use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::wait_until;
+use tempfile::TempDir;
+
+/// A store, of results or of configuration, that is away.
+const NOBODY: &str = "http://127.0.0.1:1";
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the processes of a fleet find: a configuration, and the queues of region `fra`.
+struct Site {
+    amqp: Amqp,
+    libsql: Libsql,
+    target: HttpStub,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn new(name: &str) -> Option<Self> {
+        let site = Self {
+            amqp: services::amqp(name).await?,
+            libsql: services::libsql().await?,
+            target: HttpStub::start([("/", Reply::text("up"))]).await,
+            folder: tempfile::tempdir().unwrap(),
+        };
+        site.succeed(&["migrate"]).await;
+        site.configure(&["fra"]).await;
+        site.succeed(&["queues", "apply", "--regions", "fra"]).await;
+        Some(site)
+    }
+
+    fn sonde(&self, arguments: &[&str]) -> Sonde {
+        Sonde::new(arguments)
+            .directory(self.folder.path())
+            .env("SONDE_AMQP_URL", &self.amqp.url)
+            .env("SONDE_LIBSQL_URL", &self.libsql.url)
+            .patience(PATIENCE)
+    }
+
+    async fn succeed(&self, arguments: &[&str]) {
+        let output = self.sonde(arguments).run().await;
+        assert_eq!(output.code, Some(0), "{arguments:?}: {output:?}");
+    }
+
+    /// One monitor for each region, of the target, every five seconds.
+    async fn configure(&self, regions: &[&str]) {
+        let mut text = "defaults: { interval: 5s, timeout: 4s }\nmonitors:\n".to_owned();
+        for region in regions {
+            let url = self.target.url("/");
+            writeln!(
+                text,
+                "  {region}: {{ http: \"{url}\", regions: [{region}] }}"
+            )
+            .unwrap();
+        }
+        std::fs::write(self.folder.path().join("sonde.yaml"), text).unwrap();
+        self.succeed(&["config", "load"]).await;
+    }
+
+    /// Roles in a process, whose results store is away.
+    fn process(&self, roles: &str) -> Sonde {
+        let arguments = [
+            "run", "--role", roles, "--region", "fra", "--egress", "open",
+        ];
+        self.sonde(&arguments)
+            .argument("--checker-listen=127.0.0.1:0")
+            .env("SONDE_CLICKHOUSE_URL", NOBODY)
+    }
+}
+
+/// What `/-/ready` says; nothing while the process does not answer.
+async fn readiness(running: &Running) -> String {
+    let answer = Client::new().get(running.url("/-/ready")).send().await;
+    match answer {
+        Ok(answer) => answer.text().await.unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Waits until `/-/ready` says just this.
+async fn says(running: &Running, expected: &str) {
+    wait_until(PATIENCE, async || readiness(running).await == expected).await;
+}
+
+#[tokio::test]
+async fn a_checker_is_ready_once_it_takes_tasks() {
+    let Some(site) = Site::new("checker-ready").await else {
+        return;
+    };
+    // Nobody leads, so that it asks for the time in vain for some seconds.
+    let running = site.process("checker").serve().await;
+    says(&running, "checker: it takes no tasks yet\n").await;
+    says(&running, "ok\n").await;
+    assert!(running.terminate().await.success());
+}
