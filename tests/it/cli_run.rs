@@ -101,3 +101,51 @@ async fn a_checker_is_ready_once_it_takes_tasks() {
     says(&running, "ok\n").await;
     assert!(running.terminate().await.success());
 }
+
+#[tokio::test]
+async fn checks_go_on_when_the_results_store_is_away_at_the_start() {
+    let Some(site) = Site::new("store-away").await else {
+        return;
+    };
+    let running = site.process("dispatcher,checker,ingester").serve().await;
+    wait_until(PATIENCE, async || !site.target.requests().is_empty()).await;
+    let obstacle = "results store: it takes no results: they wait in the queues\n";
+    says(&running, obstacle).await;
+    wait_until(PATIENCE, async || {
+        let queues = site.amqp.queues().await;
+        let mut results = queues
+            .iter()
+            .filter(|(name, _)| name.starts_with("results.store."));
+        results.any(|(_, messages)| *messages > 0)
+    })
+    .await;
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_role_that_ends_while_another_waits_for_its_service_ends_the_process() {
+    let Some(site) = Site::new("ends-early").await else {
+        return;
+    };
+    let process = site.process("dispatcher,checker");
+    let process = process.env("SONDE_LIBSQL_URL", NOBODY);
+    let output = process.argument("--exit-when-idle=1s").run().await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+#[tokio::test]
+async fn a_results_store_with_another_schema_is_for_a_person_to_see_to() {
+    let Some(site) = Site::new("schema").await else {
+        return;
+    };
+    let Some(clickhouse) = services::clickhouse("schema").await else {
+        return;
+    };
+    let process = site.process("checker,ingester");
+    let output = process
+        .env("SONDE_CLICKHOUSE_URL", &clickhouse.url)
+        .run()
+        .await;
+    assert_eq!(output.code, Some(2), "{output:?}");
+    assert!(output.stderr.contains("sonde migrate"), "{output:?}");
+}

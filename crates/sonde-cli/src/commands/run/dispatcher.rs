@@ -19,7 +19,8 @@ use sonde_store::{Changes, ConfigStore as _, Revision, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Process, topology};
+use super::Process;
+use super::topology::Queues;
 use crate::data::DataDirectory;
 use crate::exit::Error;
 use crate::readiness::Readiness;
@@ -64,7 +65,8 @@ impl Role {
         })
     }
 
-    pub(super) async fn start(self, process: &Process, roles: &mut Roles) -> Result<(), Error> {
+    /// Its tasks wait until the configuration is there.
+    pub(super) fn start(self, process: &Process, roles: &mut Roles) {
         let nudge = Arc::new(Notify::new());
         let (replica, woken) = (Arc::clone(&self.replica), Arc::clone(&nudge));
         roles.spawn(Stage::Inflow, "replica", |stop| async move {
@@ -75,18 +77,19 @@ impl Role {
         roles.spawn(Stage::Inflow, "configuration listener", |stop| {
             listen(Arc::clone(&bus), nudge, stop)
         });
-        let regions = first_regions(&self.replica).await;
-        topology::warn_of_regions(process, &regions).await?;
 
         let (changes, feed) = mpsc::channel(FEED);
         let (replica, data) = (self.replica, self.data);
+        let queues = Queues::of(process);
         roles.spawn(Stage::Inflow, "configuration feed", |stop| async move {
             let _held = data;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => Ok(()),
-                () = tell(&replica, changes) => Ok(()),
-            }
+            let telling = async {
+                let regions = first_regions(&replica).await;
+                queues.see_to(&regions).await?;
+                tell(&replica, changes).await;
+                Ok(())
+            };
+            stop.run_until_cancelled(telling).await.unwrap_or(Ok(()))
         });
         let dispatcher = FleetDispatcher {
             election: Arc::new(process.broker.clone()),
@@ -102,7 +105,6 @@ impl Role {
         roles.spawn(Stage::Inflow, "dispatcher", |stop| async move {
             dispatcher.run(feed, stop).await.map_err(Into::into)
         });
-        Ok(())
     }
 }
 

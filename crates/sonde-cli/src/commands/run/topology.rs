@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sonde_config::settings::Role;
-use sonde_core::Region;
-use sonde_queue::amqp::TopologyProblem;
+use sonde_core::{QueueSettings, Region};
+use sonde_queue::amqp::{Amqp, TopologyProblem};
 use sonde_queue::{Queue as _, QueueError, Topology};
 
 use super::Process;
@@ -14,6 +14,14 @@ use crate::exit::Error;
 /// Between two tries of a broker that comes and goes.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The broker's queues, and what they should be.
+pub(super) struct Queues {
+    broker: Amqp,
+    settings: QueueSettings,
+    /// Missing ones are declared.
+    may_declare: bool,
+}
+
 /// Verifies what every role needs and the queues of this checker's region; declares them where the process may.
 pub(super) async fn ensure(process: &Process) -> Result<(), Error> {
     let region = process.settings.checker.region.clone();
@@ -21,11 +29,11 @@ pub(super) async fn ensure(process: &Process) -> Result<(), Error> {
         .filter(|_| process.plays(Role::Checker))
         .into_iter()
         .collect();
-    let topology = Topology::new(&process.queues, &regions, process.queues.partitions);
-    if process.apply_topology {
-        return declare(process, &topology).await;
+    let queues = Queues::of(process);
+    if queues.may_declare {
+        return Ok(queues.declare(&regions).await?);
     }
-    let problems = verify(process, &topology).await?;
+    let problems = queues.verify(&regions).await?;
     if problems.is_empty() {
         return Ok(());
     }
@@ -40,18 +48,53 @@ pub(super) async fn ensure(process: &Process) -> Result<(), Error> {
     )))
 }
 
-/// What is missing or different among the queues of `regions`, which the configuration names: their checks cannot be
-/// dispatched, and others can.
-pub(super) async fn warn_of_regions(process: &Process, regions: &[Region]) -> Result<(), Error> {
-    let topology = Topology::new(&process.queues, regions, process.queues.partitions);
-    if process.apply_topology {
-        return declare(process, &topology).await;
+impl Queues {
+    pub(super) fn of(process: &Process) -> Self {
+        Self {
+            broker: process.broker.clone(),
+            settings: process.queues.clone(),
+            may_declare: process.apply_topology,
+        }
     }
-    for problem in verify(process, &topology).await? {
-        let command = command(regions);
-        tracing::error!("{problem}: checks there are missed until `{command}` has declared it");
+
+    /// Declares the queues of `regions`, which the configuration names, or tells what is missing or different: their
+    /// checks cannot be dispatched, and others can.
+    pub(super) async fn see_to(&self, regions: &[Region]) -> anyhow::Result<()> {
+        if self.may_declare {
+            return self.declare(regions).await;
+        }
+        for problem in self.verify(regions).await? {
+            let command = command(regions);
+            tracing::error!("{problem}: checks there are missed until `{command}` has declared it");
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn verify(&self, regions: &[Region]) -> anyhow::Result<Vec<TopologyProblem>> {
+        let topology = self.topology(regions);
+        loop {
+            match self.broker.verify(&topology).await {
+                Err(QueueError::Unavailable { .. }) => tokio::time::sleep(RETRY).await,
+                verified => return verified.context("cannot look at the broker's queues"),
+            }
+        }
+    }
+
+    async fn declare(&self, regions: &[Region]) -> anyhow::Result<()> {
+        let topology = self.topology(regions);
+        loop {
+            match self.broker.declare(&topology).await {
+                Err(QueueError::Unavailable { .. }) if !*self.broker.connected().borrow() => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                declared => return declared.context("cannot declare the queues"),
+            }
+        }
+    }
+
+    fn topology(&self, regions: &[Region]) -> Topology {
+        Topology::new(&self.settings, regions, self.settings.partitions)
+    }
 }
 
 fn command(regions: &[Region]) -> String {
@@ -60,25 +103,5 @@ fn command(regions: &[Region]) -> String {
         "sonde queues apply".to_owned()
     } else {
         format!("sonde queues apply --regions {}", names.join(","))
-    }
-}
-
-async fn verify(process: &Process, topology: &Topology) -> Result<Vec<TopologyProblem>, Error> {
-    loop {
-        match process.broker.verify(topology).await {
-            Err(QueueError::Unavailable { .. }) => tokio::time::sleep(RETRY).await,
-            verified => return Ok(verified.context("cannot look at the broker's queues")?),
-        }
-    }
-}
-
-async fn declare(process: &Process, topology: &Topology) -> Result<(), Error> {
-    loop {
-        match process.broker.declare(topology).await {
-            Err(QueueError::Unavailable { .. }) if !*process.broker.connected().borrow() => {
-                tokio::time::sleep(RETRY).await;
-            }
-            declared => return Ok(declared.context("cannot declare the queues")?),
-        }
     }
 }
