@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reqwest::Client;
+use reqwest::{Client, Method};
+use serde_json::json;
 use sonde_tests::services::{self, Amqp, Libsql};
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
@@ -148,4 +149,65 @@ async fn a_results_store_with_another_schema_is_for_a_person_to_see_to() {
         .await;
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.stderr.contains("sonde migrate"), "{output:?}");
+}
+
+/// A dispatcher that may declare queues, once it dispatches.
+async fn dispatcher(site: &Site) -> Running {
+    let process = site.process("dispatcher").argument("--apply-topology");
+    let running = process.serve().await;
+    says(&running, "ok\n").await;
+    running
+}
+
+/// Waits until all queues of a region are there.
+async fn has_queues(site: &Site, region: &str) {
+    wait_until(PATIENCE, async || {
+        let queues = site.amqp.queues().await;
+        let count = |region: &str| {
+            let suffix = format!(".{region}");
+            let names = queues.iter().map(|(name, _)| name);
+            names.filter(|name| name.ends_with(&suffix)).count()
+        };
+        count(region) == count("fra")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_queues_of_a_region_that_comes_later_are_declared_before_its_checks_are_dispatched() {
+    let Some(site) = Site::new("region-later").await else {
+        return;
+    };
+    let running = dispatcher(&site).await;
+    site.configure(&["fra", "syd"]).await;
+    has_queues(&site, "syd").await;
+    wait_until(PATIENCE, async || {
+        let queues = site.amqp.queues().await;
+        let queue = queues.iter().find(|(name, _)| name == "checks.5s.syd");
+        queue.is_some_and(|(_, tasks)| *tasks > 0)
+    })
+    .await;
+    let metrics = Client::new().get(running.url("/metrics")).send().await;
+    let metrics = metrics.unwrap().text().await.unwrap();
+    let none = "sonde_dispatcher_unroutable_total 0\n";
+    assert!(metrics.contains(none), "{metrics}");
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_region_whose_queues_cannot_be_declared_is_tried_again_and_holds_up_no_other() {
+    let Some(site) = Site::new("region-refused").await else {
+        return;
+    };
+    let path = format!("/api/queues/{}/checks.now.bad", site.amqp.vhost);
+    let other = json!({"durable": true});
+    site.amqp.manage(Method::PUT, &path, other).await;
+    let running = dispatcher(&site).await;
+    site.configure(&["bad", "fra", "syd"]).await;
+    has_queues(&site, "syd").await;
+    let refused = "queue checks.now.bad is declared otherwise";
+    wait_until(PATIENCE, async || running.log().contains(refused)).await;
+    site.amqp.delete_queue("checks.now.bad").await;
+    has_queues(&site, "bad").await;
+    assert!(running.terminate().await.success());
 }

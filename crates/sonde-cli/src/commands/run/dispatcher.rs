@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use sonde_api::{Cron, cron_router};
-use sonde_core::{Clock, Region};
+use sonde_core::Clock;
 use sonde_dispatcher::{FleetDispatcher, FleetMetrics};
 use sonde_queue::{Bus, Topic};
 use sonde_store::libsql::{Replica, SyncStatus};
@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Process;
+use super::regions::Regions;
 use super::topology::Queues;
 use crate::data::DataDirectory;
 use crate::exit::Error;
@@ -80,16 +81,12 @@ impl Role {
 
         let (changes, feed) = mpsc::channel(FEED);
         let (replica, data) = (self.replica, self.data);
-        let queues = Queues::of(process);
+        let regions = Regions::start(Queues::of(process), roles);
         roles.spawn(Stage::Inflow, "configuration feed", |stop| async move {
             let _held = data;
-            let telling = async {
-                let regions = first_regions(&replica).await;
-                queues.see_to(&regions).await?;
-                tell(&replica, changes).await;
-                Ok(())
-            };
-            stop.run_until_cancelled(telling).await.unwrap_or(Ok(()))
+            let telling = tell(&replica, regions, changes);
+            stop.run_until_cancelled(telling).await;
+            Ok(())
         });
         let dispatcher = FleetDispatcher {
             election: Arc::new(process.broker.clone()),
@@ -128,25 +125,8 @@ fn obstacle(status: &SyncStatus) -> Option<String> {
     })
 }
 
-/// The regions that the configuration names, once there is one.
-async fn first_regions(replica: &Replica) -> Vec<Region> {
-    let mut status = replica.status();
-    loop {
-        match replica.regions().await {
-            Ok(regions) => return regions,
-            Err(StoreError::Unsynced) => {}
-            Err(error) => tracing::warn!(
-                error = sonde_core::chain(&error),
-                "cannot read the regions of the configuration"
-            ),
-        }
-        // It changes with every sync, also with those that fail.
-        let _ = status.changed().await;
-    }
-}
-
-/// Tells every change of the configuration, beginning with all of it, for as long as somebody listens.
-async fn tell(replica: &Replica, feed: mpsc::Sender<Changes>) {
+/// Tells every change of the configuration, beginning with all of it, for as long as somebody listens; new regions first.
+async fn tell(replica: &Replica, mut regions: Regions, feed: mpsc::Sender<Changes>) {
     let mut status = replica.status();
     let mut known: Option<Revision> = None;
     loop {
@@ -158,10 +138,15 @@ async fn tell(replica: &Replica, feed: mpsc::Sender<Changes>) {
                     || !changes.changed.is_empty()
                     || !changes.removed.is_empty()
                     || !changes.unreadable.is_empty();
-                if news && feed.send(changes).await.is_err() {
-                    return;
+                if news {
+                    regions.learn(&changes).await;
+                    if feed.send(changes).await.is_err() {
+                        return;
+                    }
                 }
             }
+            // Every sync changes the status, also one that fails.
+            Err(StoreError::Unsynced) => {}
             Err(error) => {
                 tracing::warn!(
                     error = sonde_core::chain(&error),

@@ -4,6 +4,7 @@ mod checker;
 mod dispatcher;
 mod ingester;
 mod options;
+mod regions;
 mod topology;
 
 use std::net::SocketAddr;

@@ -22,7 +22,7 @@ pub(super) struct Queues {
     broker: Amqp,
     settings: QueueSettings,
     /// Missing ones are declared.
-    may_declare: bool,
+    pub(super) may_declare: bool,
 }
 
 /// Verifies what every role needs and the queues of this checker's region; declares them where the process may.
@@ -60,14 +60,16 @@ impl Queues {
         }
     }
 
-    /// Declares the queues of `regions`, which the configuration names, or tells what is missing or different: their
-    /// checks cannot be dispatched, and others can.
-    pub(super) async fn see_to(&self, regions: &[Region]) -> anyhow::Result<()> {
+    /// Tries once to declare the queues of a region that the configuration names, or tells what is missing or different:
+    /// its checks cannot be dispatched, and others can.
+    pub(super) async fn see_to(&self, region: &Region) -> Result<(), QueueError> {
+        let region = std::slice::from_ref(region);
+        let topology = Topology::of_regions(&self.settings, region);
         if self.may_declare {
-            return self.declare(regions).await;
+            return self.broker.declare(&topology).await;
         }
-        for problem in self.verify(regions).await? {
-            let command = command(regions);
+        for problem in self.broker.verify(&topology).await? {
+            let command = command(region);
             tracing::error!("{problem}: checks there are missed until `{command}` has declared it");
         }
         Ok(())
