@@ -62,7 +62,7 @@ impl Role {
         Ok(Self {
             data,
             replica: Arc::new(replica),
-            metrics: FleetMetrics::register(registry),
+            metrics: FleetMetrics::register(registry, Arc::clone(&process.clock)),
         })
     }
 
@@ -116,12 +116,16 @@ pub(super) fn router(process: &Process) -> Option<Router> {
 }
 
 fn obstacle(status: &SyncStatus) -> Option<String> {
-    if status.synced_at.is_some() {
+    if status.is_readable {
         return None;
     }
+    let state = match status.synced_at {
+        Some(_) => "damaged, and not synced anew yet",
+        None => "never synced",
+    };
     Some(match &status.error {
-        Some(error) => format!("never synced: {error}"),
-        None => "never synced".to_owned(),
+        Some(error) => format!("{state}: {error}"),
+        None => state.to_owned(),
     })
 }
 
@@ -210,5 +214,48 @@ impl Collector for Staleness {
         let metric =
             encoder.encode_descriptor(name, help, Some(&Unit::Seconds), age.metric_type())?;
         age.encode(metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sonde_core::{ManualClock, Timestamp};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(status: SyncStatus, expected: Option<&str>, staleness: Option<&str>) {
+        assert_eq!(obstacle(&status).as_deref(), expected);
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(90_500_000)));
+        let (_sender, status) = watch::channel(status);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Staleness { status, clock }));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let mut lines = text.lines();
+        let sample = lines.find_map(|line| line.strip_prefix("sonde_replica_staleness_seconds "));
+        assert_eq!(sample, staleness, "{text}");
+    }
+
+    #[test]
+    fn a_replica_that_is_healed_is_not_ready_and_grows_stale() {
+        let synced_at = Some(Timestamp::from_micros(60_000_000));
+        let never = SyncStatus::default();
+        check(never.clone(), Some("never synced"), None);
+        let error = Some("no route to host".to_owned());
+        let refused = SyncStatus { error, ..never };
+        let obstacle = "never synced: no route to host";
+        check(refused.clone(), Some(obstacle), None);
+        let damaged = SyncStatus {
+            synced_at,
+            ..refused
+        };
+        let obstacle = "damaged, and not synced anew yet: no route to host";
+        check(damaged.clone(), Some(obstacle), Some("30.5"));
+        let readable = SyncStatus {
+            is_readable: true,
+            ..damaged
+        };
+        check(readable, None, Some("30.5"));
     }
 }
