@@ -427,6 +427,9 @@ async fn regions_answer_a_probe_and_those_that_do_not_are_named() {
         assert_eq!(region["checkers"][0]["version"], env!("CARGO_PKG_VERSION"));
         assert!(region["queues"]["consumers"].as_u64() > Some(0), "{status}");
     }
+    for queues in ["results", "dead"] {
+        assert!(status["backlog"][queues].is_u64(), "{status}");
+    }
 
     let url = fleet.target.url("/");
     let probe = async |regions: &str, format: &str| {

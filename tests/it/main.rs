@@ -10,6 +10,7 @@ mod amqp;
 mod amqp_failures;
 mod cli;
 mod cli_fleet;
+mod cli_run;
 mod clickhouse;
 mod clickhouse_failures;
 mod clickhouse_rollups;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{ManualClock, SystemClock, Timestamp, WorkspaceId};
-use sonde_store::libsql::{LibsqlStore, Replica};
+use sonde_store::libsql::{LibsqlStore, Replica, SyncStatus};
 use sonde_store::{ConfigStore, StoreError};
 use sonde_tests::services::{self, Libsql};
 use sonde_tests::stub::link::Link;
 use sonde_tests::wait_until;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -216,6 +216,8 @@ async fn heals_from(damage: impl Fn(&Path)) {
     let (folder, replica) = open(&server).await;
     let running = Running::start(replica, OFTEN);
     comes_to_see(&running.replica, &["a", "b"]).await;
+    let mut healing = JoinSet::new();
+    healing.spawn(is_never_without_an_age(running.replica.status()));
     damage(&path(&folder));
     configure(&server, &["b", "c"]).await;
     comes_to_see(&running.replica, &["b", "c"]).await;
@@ -223,6 +225,7 @@ async fn heals_from(damage: impl Fn(&Path)) {
     configure(&server, &["d"]).await;
     comes_to_see(&running.replica, &["d"]).await;
     running.stop().await;
+    healing.join_next().await.unwrap().unwrap();
 
     let replica = reopen(&folder, &server).await.unwrap();
     assert_eq!(seen(&replica).await.unwrap(), ["d"]);
@@ -231,6 +234,13 @@ async fn heals_from(damage: impl Fn(&Path)) {
     let replica = reopen(&folder, &server).await.unwrap();
     replica.sync().await.unwrap();
     assert_eq!(seen(&replica).await.unwrap(), ["d"]);
+}
+
+/// When it was last in step stays known while it is healed, until its replica is gone.
+async fn is_never_without_an_age(mut status: watch::Receiver<SyncStatus>) {
+    while status.changed().await.is_ok() {
+        assert!(status.borrow_and_update().synced_at.is_some());
+    }
 }
 
 #[tokio::test]

@@ -120,6 +120,11 @@ impl Checker {
         }
     }
 
+    /// Cancelled once tasks are taken; cancelling it does nothing.
+    pub fn ready(&self) -> CancellationToken {
+        self.worker.shared.ready.child_token()
+    }
+
     /// Consumes until `shutdown`, then gives back what was fetched ahead, finishes and settles what is in flight.
     ///
     /// Ends by itself when there is nothing to do for as long as the options say, or when the queue has closed. Dropped

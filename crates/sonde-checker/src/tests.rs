@@ -47,6 +47,26 @@ async fn a_poison_task_goes_to_the_dead_letters_and_delays_no_other() {
 }
 
 #[tokio::test]
+async fn it_is_ready_once_it_takes_tasks_and_not_while_it_asks_for_the_time() {
+    let scene = Scene::new().await;
+    let mut parts = scene.parts();
+    // Nobody answers: it waits, and then goes on by its own clock.
+    parts.options.asks_time = true;
+    let checker = scene.build(parts);
+    let ready = checker.ready();
+    checker.ready().cancel();
+    let mut questions = scene.queue.listen(&[Topic::ClockQuestion]).await.unwrap();
+    let running = scene.run(checker);
+    let asked = timeout(PATIENCE, questions.next()).await;
+    asked.expect("it does not ask").unwrap();
+    assert!(!ready.is_cancelled());
+    let taking = timeout(PATIENCE, ready.cancelled()).await;
+    taking.expect("it does not become ready");
+    assert!(scene.consumers().await > 0);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn sealed_tasks_are_opened_with_the_checkers_keys() {
     let scene = Scene::new().await;
     let keys = TaskKeys::parse(&TaskKeys::generate()).unwrap();

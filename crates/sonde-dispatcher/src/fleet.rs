@@ -86,7 +86,7 @@ impl FleetDispatcher {
             let Some(leader) = self.follow(&mut classes, &mut feed, &shutdown).await? else {
                 return Ok(());
             };
-            self.metrics.leading.set(1);
+            self.metrics.begin_to_lead();
             let stop = Leading::run(self, leader, &mut classes, &mut feed, &shutdown).await;
             self.metrics.leading.set(0);
             match stop {

@@ -1,13 +1,17 @@
 //! What the dispatcher tells about itself.
 
-use std::sync::atomic::AtomicU64;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use sonde_core::Timestamp;
+use sonde_core::{Clock, Timestamp};
+use tokio::sync::watch;
 
 /// From a slot to its task being in the queue: from a tick's grain to what no one should see.
 const LAG_BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -77,18 +81,20 @@ pub struct FleetMetrics {
     pub(crate) dispatcher: DispatcherMetrics,
     pub(crate) leading: Gauge,
     pub(crate) unroutable: Counter,
-    pub(crate) watermark_age: Gauge<f64, AtomicU64>,
+    /// The last watermark that is saved; known to who leads.
+    saved: watch::Sender<Option<Timestamp>>,
     pub(crate) confirm: Histogram,
     pub(crate) clock_answers: Counter,
 }
 
 impl FleetMetrics {
-    pub fn register(registry: &mut Registry) -> Self {
+    /// `clock` tells how old the watermark is when somebody asks.
+    pub fn register(registry: &mut Registry, clock: Arc<dyn Clock>) -> Self {
         let metrics = Self {
             dispatcher: DispatcherMetrics::register(registry),
             leading: Gauge::default(),
             unroutable: Counter::default(),
-            watermark_age: Gauge::default(),
+            saved: watch::Sender::new(None),
             confirm: Histogram::new(CONFIRM_BUCKETS),
             clock_answers: Counter::default(),
         };
@@ -102,12 +108,11 @@ impl FleetMetrics {
             "Tasks that no queue took, and that were recorded as missed",
             metrics.unroutable.clone(),
         );
-        registry.register_with_unit(
-            "sonde_dispatcher_watermark_age",
-            "Since the time before which every slot is dispatched and saved, while leading",
-            Unit::Seconds,
-            metrics.watermark_age.clone(),
-        );
+        registry.register_collector(Box::new(WatermarkAge {
+            leading: metrics.leading.clone(),
+            saved: metrics.saved.subscribe(),
+            clock,
+        }));
         registry.register_with_unit(
             "sonde_dispatcher_confirm",
             "What the broker takes to confirm a publish of tasks or a watermark",
@@ -122,6 +127,16 @@ impl FleetMetrics {
         metrics
     }
 
+    pub(crate) fn begin_to_lead(&self) {
+        self.saved.send_replace(None);
+        self.leading.set(1);
+    }
+
+    /// Before `watermark` every slot is dispatched, and the next leader knows.
+    pub(crate) fn watermark_is_saved(&self, watermark: Timestamp) {
+        self.saved.send_replace(Some(watermark));
+    }
+
     /// This dispatcher is the one that dispatches.
     pub fn is_leading(&self) -> bool {
         self.leading.get() == 1
@@ -130,5 +145,33 @@ impl FleetMetrics {
     /// What it schedules, and how far it has come.
     pub fn dispatcher(&self) -> &DispatcherMetrics {
         &self.dispatcher
+    }
+}
+
+/// How far dispatch is behind when somebody asks, so that it grows when dispatch stands still; nothing while another leads.
+struct WatermarkAge {
+    leading: Gauge,
+    saved: watch::Receiver<Option<Timestamp>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for WatermarkAge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatermarkAge").finish_non_exhaustive()
+    }
+}
+
+impl Collector for WatermarkAge {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let saved = *self.saved.borrow();
+        let Some(saved) = saved.filter(|_| self.leading.get() == 1) else {
+            return Ok(());
+        };
+        let age = ConstGauge::new(self.clock.now().since(saved).as_secs_f64());
+        let name = "sonde_dispatcher_watermark_age";
+        let help = "Since the time before which every slot is dispatched and saved, while leading";
+        let metric =
+            encoder.encode_descriptor(name, help, Some(&Unit::Seconds), age.metric_type())?;
+        age.encode(metric)
     }
 }

@@ -152,10 +152,17 @@ impl Topology {
             }
         }
         queues.extend(QueueDeclaration::of_roles());
-        for region in regions {
-            queues.extend(QueueDeclaration::of_region(settings, region));
-        }
+        queues.extend(Self::of_regions(settings, regions).queues);
         Self { queues }
+    }
+
+    /// Only what regions add to a topology that is there.
+    pub fn of_regions(settings: &QueueSettings, regions: &[Region]) -> Self {
+        let queues = regions.iter();
+        let queues = queues.flat_map(|region| QueueDeclaration::of_region(settings, region));
+        Self {
+            queues: queues.collect(),
+        }
     }
 }
 

@@ -196,10 +196,14 @@ impl Scene {
         self.depth().await.ready
     }
 
+    pub(super) async fn consumers(&self) -> u32 {
+        self.depth().await.consumers
+    }
+
     pub(super) async fn until_nobody_consumes(&self) {
         let mut ticks = interval(Duration::from_millis(10));
         let gone = timeout(PATIENCE, async {
-            while self.depth().await.consumers > 0 {
+            while self.consumers().await > 0 {
                 ticks.tick().await;
             }
         });

@@ -1,4 +1,4 @@
-//! `sonde fleet`: which regions there are, who checks in them, and what waits for them.
+//! `sonde fleet`: which regions there are, who checks in them, and what waits for them and for the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -77,6 +77,16 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
 #[derive(Debug, Serialize)]
 struct Fleet {
     regions: Vec<RegionView>,
+    backlog: Backlog,
+}
+
+/// Messages that wait to be stored. Absent when a queue is not declared.
+#[derive(Debug, Serialize)]
+struct Backlog {
+    /// Batches of results.
+    results: Option<u64>,
+    /// Tasks that nobody executed.
+    dead: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,7 +98,7 @@ struct RegionView {
     queues: Option<Waiting>,
 }
 
-/// Of all queues of a region.
+/// Of several queues.
 #[derive(Debug, Default, Serialize)]
 struct Waiting {
     ready: u64,
@@ -114,12 +124,19 @@ impl Fleet {
         let mut regions = Vec::new();
         for (region, checkers) in by_region {
             regions.push(RegionView {
-                queues: waiting(queue, settings, &region).await?,
+                queues: waiting(queue, of_region(settings, &region)).await?,
                 region,
                 checkers,
             });
         }
-        Ok(Self { regions })
+        let partitions = (0..settings.partitions).map(|partition| QueueName::Store { partition });
+        let results = waiting(queue, partitions).await?;
+        let dead = waiting(queue, [QueueName::Dead]).await?;
+        let backlog = Backlog {
+            results: results.map(|waiting| waiting.ready),
+            dead: dead.map(|waiting| waiting.ready),
+        };
+        Ok(Self { regions, backlog })
     }
 
     fn exit(&self) -> Exit {
@@ -131,10 +148,11 @@ impl Fleet {
     }
 
     fn picture(&self, now: Timestamp) -> String {
-        if self.regions.is_empty() {
-            return "no checker answered\n".to_owned();
-        }
-        let mut text = self.regions_table().text();
+        let mut text = if self.regions.is_empty() {
+            "no checker answered\n".to_owned()
+        } else {
+            self.regions_table().text()
+        };
         let mut checkers = self.regions.iter().flat_map(|view| &view.checkers);
         if let Some(first) = checkers.next() {
             let mut table = Columns::new(
@@ -157,6 +175,8 @@ impl Fleet {
             text.push('\n');
             text.push_str(&table.text());
         }
+        text.push('\n');
+        text.push_str(&self.backlog.line());
         text
     }
 
@@ -191,6 +211,14 @@ impl Fleet {
             ]);
         }
         table
+    }
+}
+
+impl Backlog {
+    fn line(&self) -> String {
+        let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |it| it.to_string());
+        let (results, dead) = (count(self.results), count(self.dead));
+        format!("messages not stored yet: results {results}, dead letters {dead}\n")
     }
 }
 
@@ -230,11 +258,7 @@ pub(crate) async fn regions_heard(
     Ok(checkers.into_iter().map(|checker| checker.region).collect())
 }
 
-async fn waiting(
-    queue: &dyn Queue,
-    settings: &QueueSettings,
-    region: &Region,
-) -> Result<Option<Waiting>, QueueError> {
+fn of_region(settings: &QueueSettings, region: &Region) -> impl Iterator<Item = QueueName> {
     let classes = settings.frequencies.iter().map(|class| QueueName::Checks {
         frequency: class.name.clone(),
         region: region.clone(),
@@ -242,8 +266,16 @@ async fn waiting(
     let now = QueueName::Now {
         region: region.clone(),
     };
+    classes.chain([now])
+}
+
+/// Over all of these queues; none when one is not declared.
+async fn waiting(
+    queue: &dyn Queue,
+    names: impl IntoIterator<Item = QueueName>,
+) -> Result<Option<Waiting>, QueueError> {
     let mut waiting = Waiting::default();
-    for name in classes.chain([now]) {
+    for name in names {
         match queue.depth(&name).await {
             Ok(depth) => {
                 waiting.ready += depth.ready;
@@ -328,4 +360,67 @@ fn age(time: Duration) -> String {
         .map(|(_, (count, name))| format!("{count}{name}"))
         .collect();
     parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sonde_core::{Frequency, FrequencyClass, Monitor};
+    use sonde_queue::memory::MemoryQueue;
+    use sonde_queue::{Outgoing, Route, Topology};
+
+    use super::*;
+
+    fn settings() -> QueueSettings {
+        QueueSettings {
+            retry: Monitor::sample().retry,
+            delivery_limit: 3,
+            frequencies: vec![FrequencyClass {
+                name: Frequency::new("1m").unwrap(),
+                period: Duration::from_mins(1),
+                prefetch: 10,
+            }],
+            partitions: 2,
+            alerting: false,
+        }
+    }
+
+    async fn look(queue: &MemoryQueue) -> (serde_json::Value, String) {
+        let regions = vec![Region::local()];
+        let fleet = Fleet::gather(queue, queue, &settings(), regions, Duration::ZERO).await;
+        let fleet = fleet.unwrap();
+        let picture = fleet.picture(Timestamp::UNIX_EPOCH);
+        let last = picture.lines().last().unwrap().to_owned();
+        (serde_json::to_value(fleet).unwrap(), last)
+    }
+
+    #[tokio::test]
+    async fn what_is_not_stored_yet_is_counted_over_all_partitions() {
+        let queue = MemoryQueue::new();
+        let (document, line) = look(&queue).await;
+        assert_eq!(document["backlog"], json!({"results": null, "dead": 0}));
+        assert_eq!(line, "messages not stored yet: results –, dead letters 0");
+
+        let topology = Topology::new(&settings(), &[Region::local()], 2);
+        queue.declare(&topology).await.unwrap();
+        let message = |partition| Outgoing {
+            route: Route::Results { partition },
+            payload: Vec::new(),
+        };
+        let messages = [0, 1, 1].map(message).to_vec();
+        queue.publish(messages).await.unwrap();
+        let (region, payload) = (Region::local(), Vec::new());
+        let route = Route::Now { region };
+        let task = Outgoing { route, payload };
+        queue.publish(vec![task.clone(), task]).await.unwrap();
+        let region = Region::local();
+        let name = QueueName::Now { region };
+        let mut consumer = queue.consume(&name, 1).await.unwrap();
+        consumer.receive().await.unwrap().reject().await.unwrap();
+        drop(consumer);
+        let (document, line) = look(&queue).await;
+        assert_eq!(document["backlog"], json!({"results": 3, "dead": 1}));
+        assert_eq!(document["regions"][0]["queues"]["ready"], 1);
+        assert_eq!(line, "messages not stored yet: results 3, dead letters 1");
+    }
 }

@@ -141,6 +141,8 @@ impl<'a> Leading<'a> {
             monitors = self.classes.len(),
             "leading"
         );
+        let metrics = &self.dispatcher.metrics;
+        metrics.watermark_is_saved(watermark.watermark);
         self.classes.resume(&watermark);
         self.books = Books::new(watermark.open);
         Ok(())
@@ -197,7 +199,6 @@ impl<'a> Leading<'a> {
                     settle(trigger).await;
                 }
             }
-            self.show_age();
         }
     }
 
@@ -379,13 +380,6 @@ impl<'a> Leading<'a> {
             done = work => Ok(done),
             () = self.leader.lost() => Err(Stop::Lost),
             () = too_late => Err(Stop::Shutdown),
-        }
-    }
-
-    fn show_age(&self) {
-        if let Some(saved) = *self.saved.borrow() {
-            let age = self.dispatcher.clock.now().since(saved.watermark);
-            self.dispatcher.metrics.watermark_age.set(age.as_secs_f64());
         }
     }
 }

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::Timestamp;
 use sonde_queue::{Leader, LedgerMessage, Outgoing, Queue, QueueError, Route, WatermarkMessage};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -35,7 +34,6 @@ pub(super) struct Snapshot {
 /// What is durable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Saved {
-    pub(super) watermark: Timestamp,
     /// Final entries up to this number are in the store's queue.
     pub(super) last_number: u64,
 }
@@ -101,13 +99,13 @@ impl Saver {
         self.metrics
             .timed(self.leader.save_watermark(&watermark))
             .await?;
+        self.metrics.watermark_is_saved(watermark.watermark);
         let micros = watermark.watermark.as_micros();
         self.metrics
             .dispatcher
             .watermark
             .set(micros.div_euclid(1_000_000));
         Ok(Saved {
-            watermark: watermark.watermark,
             last_number: page.last_number,
         })
     }

@@ -1,5 +1,6 @@
 //! Leaders that fail at any step, and what is left of them.
 
+mod age;
 mod broker;
 mod outages;
 
@@ -82,6 +83,7 @@ struct Fleet {
     internal_clock: bool,
     running: JoinSet<Result<(), DispatcherError>>,
     feeds: Vec<(mpsc::Sender<Changes>, CancellationToken, FleetMetrics)>,
+    registries: Vec<Registry>,
 }
 
 impl Fleet {
@@ -92,18 +94,23 @@ impl Fleet {
             internal_clock: true,
             running: JoinSet::new(),
             feeds: Vec::new(),
+            registries: Vec::new(),
         }
     }
 
     async fn start(&mut self, monitors: Vec<Monitor>) {
+        let mut registry = Registry::default();
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
+        let metrics = FleetMetrics::register(&mut registry, Arc::clone(&clock));
+        self.registries.push(registry);
         let dispatcher = FleetDispatcher {
             election: Arc::new(self.broker.clone()),
             bus: Arc::new(self.broker.clone()),
-            clock: Arc::clone(&self.clock) as _,
+            clock,
             settings: settings(),
             partitions: 2,
             keys: TaskKeys::none(),
-            metrics: FleetMetrics::register(&mut Registry::default()),
+            metrics,
             id: format!("d{}", self.feeds.len()),
             internal_clock: self.internal_clock,
         };

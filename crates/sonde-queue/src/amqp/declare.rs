@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use lapin::Channel;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -12,8 +14,9 @@ use super::link::{Link, objection, within};
 use super::names::{Address, EXCHANGES, arguments, table};
 use crate::{Depth, QueueDeclaration, QueueError, QueueName, Result, Topology};
 
-/// For all of it: 300 quorum queues take a broker 2 s.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// For the exchanges together, and for each queue: however far away the broker is and however many queues there are, one
+/// that hangs is noticed. 300 quorum queues take a broker 2 s; three round trips reach any broker.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const DURABLE: QueueDeclareOptions = QueueDeclareOptions {
     passive: false,
@@ -68,45 +71,50 @@ impl fmt::Display for TopologyProblem {
 }
 
 pub(super) async fn declare(link: &Link, topology: &Topology) -> Result<()> {
-    within(PATIENCE, async {
+    let declaring = within(PATIENCE, async {
         let channel = link.channel().await?;
         for (name, kind) in EXCHANGES {
             let declared = declare_exchange(&channel, name, kind, false).await;
             declared.map_err(|error| conflict(link, format!("exchange {name}"), &error))?;
         }
-        for queue in &topology.queues {
-            let declared = declare_and_bind(&channel, queue).await;
-            declared.map_err(|error| conflict(link, format!("queue {}", queue.name), &error))?;
+        Ok(channel)
+    });
+    let mut on = (link, declaring.await?);
+    one_by_one(&mut on, &topology.queues, |(link, channel), queue| {
+        async move {
+            let declared = declare_and_bind(channel, queue).await;
+            declared.map_err(|error| conflict(link, format!("queue {}", queue.name), &error))
         }
-        Ok(())
+        .boxed()
     })
     .await
 }
 
 /// Creates no queue and no exchange. Binds what is there and is not bound.
 pub(super) async fn verify(link: &Link, topology: &Topology) -> Result<Vec<TopologyProblem>> {
-    within(PATIENCE, async {
-        let mut verifier = Verifier {
-            link,
-            channel: None,
-            problems: Vec::new(),
-        };
-        for (name, kind) in EXCHANGES {
-            for passive in [true, false] {
-                let channel = verifier.channel().await?;
-                let declared = declare_exchange(&channel, name, kind.clone(), passive).await;
-                let problem = |text| TopologyProblem::Exchange { name, text };
-                if !verifier.passes(declared, problem)? {
-                    break;
-                }
-            }
-        }
-        for queue in &topology.queues {
-            verifier.queue(queue).await?;
-        }
-        Ok(verifier.problems)
+    let mut verifier = Verifier {
+        link,
+        channel: None,
+        problems: Vec::new(),
+    };
+    within(PATIENCE, verifier.exchanges()).await?;
+    one_by_one(&mut verifier, &topology.queues, |verifier, queue| {
+        verifier.queue(queue).boxed()
     })
-    .await
+    .await?;
+    Ok(verifier.problems)
+}
+
+/// Each within the patience, on what they share.
+async fn one_by_one<S, T>(
+    shared: &mut S,
+    items: &[T],
+    work: impl for<'a> Fn(&'a mut S, &'a T) -> BoxFuture<'a, Result<()>>,
+) -> Result<()> {
+    for item in items {
+        within(PATIENCE, work(shared, item)).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn depth(link: &Link, queue: &QueueName) -> Result<Depth> {
@@ -159,6 +167,20 @@ impl Verifier<'_> {
             return Ok(false);
         }
         Err(self.link.error(&error))
+    }
+
+    async fn exchanges(&mut self) -> Result<()> {
+        for (name, kind) in EXCHANGES {
+            for passive in [true, false] {
+                let channel = self.channel().await?;
+                let declared = declare_exchange(&channel, name, kind.clone(), passive).await;
+                let problem = |text| TopologyProblem::Exchange { name, text };
+                if !self.passes(declared, problem)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn queue(&mut self, queue: &QueueDeclaration) -> Result<()> {
@@ -244,4 +266,34 @@ async fn bind(channel: &Channel, queue: &QueueDeclaration) -> lapin::Result<()> 
         FieldTable::default(),
     );
     binding.await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_queues_of_a_broker_far_away_take_their_time_and_one_that_hangs_does_not() {
+        let far = Duration::from_millis(180);
+        let (mut done, queues) = (0, [far; 1000]);
+        let outcome = one_by_one(&mut done, &queues, |done, away| {
+            async move {
+                sleep(*away).await;
+                *done += 1;
+                Ok(())
+            }
+            .boxed()
+        });
+        outcome.await.unwrap();
+        assert_eq!(done, 1000);
+
+        let begin = Instant::now();
+        let hangs = [far, Duration::MAX, far];
+        let outcome = one_by_one(&mut done, &hangs, |_, away| sleep(*away).map(Ok).boxed());
+        let error = outcome.await.unwrap_err();
+        assert!(matches!(error, QueueError::Unavailable { .. }), "{error:?}");
+        assert_eq!(begin.elapsed(), far + PATIENCE);
+    }
 }

@@ -33,7 +33,9 @@ const MARKER: &str = "-synced";
 /// How fresh a replica is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SyncStatus {
-    /// When it was last in step with its primary, by this machine's clock; None while it is not ready to be read.
+    /// Whether it can be read: once it was synced, but not while a damaged file is replaced.
+    pub is_readable: bool,
+    /// When it was last in step with its primary, by this machine's clock; that it is damaged since changes nothing.
     pub synced_at: Option<Timestamp>,
     /// Why the last sync failed.
     pub error: Option<String>,
@@ -168,7 +170,7 @@ impl Replica {
             reason,
             "the replica of the configuration is damaged: it is removed and synced anew"
         );
-        self.status.send_modify(|status| status.synced_at = None);
+        self.status.send_modify(|status| status.is_readable = false);
         let nobody_reads = self.readers.write().await;
         self.remove().await?;
         self.damaged.store(false, Ordering::Release);
@@ -179,7 +181,7 @@ impl Replica {
     /// Syncs and then looks whether what came is what the primary has: libSQL believes a wrong index.
     async fn pull(&self) -> Result<(), SyncError> {
         let schema = self.remote.schema().await.map_err(StoreError::from)?;
-        if self.status.borrow().synced_at.is_none() {
+        if !self.status.borrow().is_readable {
             expect_schema(schema)?;
         }
         let before = self.newest_at_primary().await?;
@@ -224,14 +226,15 @@ impl Replica {
 
     fn report(&self, outcome: &Result<()>) {
         let error = outcome.as_ref().err().map(|error| chain(error));
-        let before = self.status.send_replace(SyncStatus {
-            synced_at: match outcome {
-                Ok(()) => Some(self.clock.now()),
-                Err(_) => self.status.borrow().synced_at,
-            },
-            error: error.clone(),
+        let mut before = None;
+        self.status.send_modify(|status| {
+            if outcome.is_ok() {
+                status.is_readable = true;
+                status.synced_at = Some(self.clock.now());
+            }
+            before = std::mem::replace(&mut status.error, error.clone());
         });
-        match (before.error, error) {
+        match (before, error) {
             (None, Some(error)) => {
                 tracing::warn!(error, "the replica of the configuration cannot be synced");
             }
@@ -242,7 +245,7 @@ impl Replica {
 
     /// Written beside and renamed, so that it is there whole or not at all.
     fn mark(&self) -> std::io::Result<()> {
-        if self.status.borrow().synced_at.is_none() {
+        if !self.status.borrow().is_readable {
             self.file.make_private()?;
         }
         let marker = Marker {
@@ -271,9 +274,10 @@ impl Replica {
             Err(StoreError::OlderSchema { .. }) => {}
             other => {
                 other?;
-                let synced_at = Some(marker.synced_at);
-                self.status
-                    .send_modify(|status| status.synced_at = synced_at);
+                self.status.send_modify(|status| {
+                    status.is_readable = true;
+                    status.synced_at = Some(marker.synced_at);
+                });
             }
         }
         Ok(())
@@ -284,7 +288,7 @@ impl Replica {
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let reading = self.readers.clone().read_owned().await;
-        if self.status.borrow().synced_at.is_none() {
+        if !self.status.borrow().is_readable {
             return Err(StoreError::Unsynced);
         }
         let reader = self.reader.clone();

@@ -15,13 +15,18 @@ use sonde_probe::{Egress, Prober};
 
 use super::Process;
 use crate::exit::Error;
+use crate::readiness::Readiness;
 use crate::roles::{Roles, Stage};
 use crate::services;
 
 pub(super) struct Role(Checker);
 
 impl Role {
-    pub(super) fn new(process: &Process, registry: &mut Registry) -> Result<Self, Error> {
+    pub(super) fn new(
+        process: &Process,
+        registry: &mut Registry,
+        readiness: &mut Readiness,
+    ) -> Result<Self, Error> {
         let settings = &process.settings.checker;
         let region = settings.region.clone().ok_or_else(|| {
             services::missing(
@@ -40,7 +45,7 @@ impl Role {
         let metrics = CheckerMetrics::register(registry);
         // Series of single monitors belong to those who own them, not to who runs checkers for everybody.
         metrics.watch_only(HashSet::new());
-        Ok(Self(Checker::new(CheckerParts {
+        let checker = Checker::new(CheckerParts {
             queue: Arc::new(process.broker.clone()),
             bus: Arc::new(process.broker.clone()),
             keys: process.keys.clone(),
@@ -56,7 +61,12 @@ impl Role {
                 asks_time: true,
             },
             metrics,
-        })))
+        });
+        let ready = checker.ready();
+        readiness.require("checker", move || {
+            (!ready.is_cancelled()).then(|| "it takes no tasks yet".to_owned())
+        });
+        Ok(Self(checker))
     }
 
     /// `/task`, where there is a token for it.

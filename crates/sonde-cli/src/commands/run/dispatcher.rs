@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use sonde_api::{Cron, cron_router};
-use sonde_core::{Clock, Region};
+use sonde_core::Clock;
 use sonde_dispatcher::{FleetDispatcher, FleetMetrics};
 use sonde_queue::{Bus, Topic};
 use sonde_store::libsql::{Replica, SyncStatus};
@@ -19,7 +19,9 @@ use sonde_store::{Changes, ConfigStore as _, Revision, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Process, topology};
+use super::Process;
+use super::regions::Regions;
+use super::topology::Queues;
 use crate::data::DataDirectory;
 use crate::exit::Error;
 use crate::readiness::Readiness;
@@ -60,11 +62,12 @@ impl Role {
         Ok(Self {
             data,
             replica: Arc::new(replica),
-            metrics: FleetMetrics::register(registry),
+            metrics: FleetMetrics::register(registry, Arc::clone(&process.clock)),
         })
     }
 
-    pub(super) async fn start(self, process: &Process, roles: &mut Roles) -> Result<(), Error> {
+    /// Its tasks wait until the configuration is there.
+    pub(super) fn start(self, process: &Process, roles: &mut Roles) {
         let nudge = Arc::new(Notify::new());
         let (replica, woken) = (Arc::clone(&self.replica), Arc::clone(&nudge));
         roles.spawn(Stage::Inflow, "replica", |stop| async move {
@@ -75,18 +78,15 @@ impl Role {
         roles.spawn(Stage::Inflow, "configuration listener", |stop| {
             listen(Arc::clone(&bus), nudge, stop)
         });
-        let regions = first_regions(&self.replica).await;
-        topology::warn_of_regions(process, &regions).await?;
 
         let (changes, feed) = mpsc::channel(FEED);
         let (replica, data) = (self.replica, self.data);
+        let regions = Regions::start(Queues::of(process), roles);
         roles.spawn(Stage::Inflow, "configuration feed", |stop| async move {
             let _held = data;
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => Ok(()),
-                () = tell(&replica, changes) => Ok(()),
-            }
+            let telling = tell(&replica, regions, changes);
+            stop.run_until_cancelled(telling).await;
+            Ok(())
         });
         let dispatcher = FleetDispatcher {
             election: Arc::new(process.broker.clone()),
@@ -102,7 +102,6 @@ impl Role {
         roles.spawn(Stage::Inflow, "dispatcher", |stop| async move {
             dispatcher.run(feed, stop).await.map_err(Into::into)
         });
-        Ok(())
     }
 }
 
@@ -117,34 +116,21 @@ pub(super) fn router(process: &Process) -> Option<Router> {
 }
 
 fn obstacle(status: &SyncStatus) -> Option<String> {
-    if status.synced_at.is_some() {
+    if status.is_readable {
         return None;
     }
+    let state = match status.synced_at {
+        Some(_) => "damaged, and not synced anew yet",
+        None => "never synced",
+    };
     Some(match &status.error {
-        Some(error) => format!("never synced: {error}"),
-        None => "never synced".to_owned(),
+        Some(error) => format!("{state}: {error}"),
+        None => state.to_owned(),
     })
 }
 
-/// The regions that the configuration names, once there is one.
-async fn first_regions(replica: &Replica) -> Vec<Region> {
-    let mut status = replica.status();
-    loop {
-        match replica.regions().await {
-            Ok(regions) => return regions,
-            Err(StoreError::Unsynced) => {}
-            Err(error) => tracing::warn!(
-                error = sonde_core::chain(&error),
-                "cannot read the regions of the configuration"
-            ),
-        }
-        // It changes with every sync, also with those that fail.
-        let _ = status.changed().await;
-    }
-}
-
-/// Tells every change of the configuration, beginning with all of it, for as long as somebody listens.
-async fn tell(replica: &Replica, feed: mpsc::Sender<Changes>) {
+/// Tells every change of the configuration, beginning with all of it, for as long as somebody listens; new regions first.
+async fn tell(replica: &Replica, mut regions: Regions, feed: mpsc::Sender<Changes>) {
     let mut status = replica.status();
     let mut known: Option<Revision> = None;
     loop {
@@ -156,10 +142,15 @@ async fn tell(replica: &Replica, feed: mpsc::Sender<Changes>) {
                     || !changes.changed.is_empty()
                     || !changes.removed.is_empty()
                     || !changes.unreadable.is_empty();
-                if news && feed.send(changes).await.is_err() {
-                    return;
+                if news {
+                    regions.learn(&changes).await;
+                    if feed.send(changes).await.is_err() {
+                        return;
+                    }
                 }
             }
+            // Every sync changes the status, also one that fails.
+            Err(StoreError::Unsynced) => {}
             Err(error) => {
                 tracing::warn!(
                     error = sonde_core::chain(&error),
@@ -223,5 +214,48 @@ impl Collector for Staleness {
         let metric =
             encoder.encode_descriptor(name, help, Some(&Unit::Seconds), age.metric_type())?;
         age.encode(metric)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sonde_core::{ManualClock, Timestamp};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(status: SyncStatus, expected: Option<&str>, staleness: Option<&str>) {
+        assert_eq!(obstacle(&status).as_deref(), expected);
+        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(90_500_000)));
+        let (_sender, status) = watch::channel(status);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Staleness { status, clock }));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let mut lines = text.lines();
+        let sample = lines.find_map(|line| line.strip_prefix("sonde_replica_staleness_seconds "));
+        assert_eq!(sample, staleness, "{text}");
+    }
+
+    #[test]
+    fn a_replica_that_is_healed_is_not_ready_and_grows_stale() {
+        let synced_at = Some(Timestamp::from_micros(60_000_000));
+        let never = SyncStatus::default();
+        check(never.clone(), Some("never synced"), None);
+        let error = Some("no route to host".to_owned());
+        let refused = SyncStatus { error, ..never };
+        let obstacle = "never synced: no route to host";
+        check(refused.clone(), Some(obstacle), None);
+        let damaged = SyncStatus {
+            synced_at,
+            ..refused
+        };
+        let obstacle = "damaged, and not synced anew yet: no route to host";
+        check(damaged.clone(), Some(obstacle), Some("30.5"));
+        let readable = SyncStatus {
+            is_readable: true,
+            ..damaged
+        };
+        check(readable, None, Some("30.5"));
     }
 }

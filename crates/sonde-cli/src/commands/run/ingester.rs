@@ -33,7 +33,7 @@ impl Role {
         registry: &mut Registry,
         readiness: &mut Readiness,
     ) -> Result<Self, Error> {
-        let storing = watch::Sender::new(true);
+        let storing = watch::Sender::new(false);
         let is_storing = storing.subscribe();
         readiness.require("results store", move || {
             let why = "it takes no results: they wait in the queues";
@@ -46,9 +46,9 @@ impl Role {
         })
     }
 
-    /// Waits until the store is there; a schema that is not this release's ends the process.
-    pub(super) async fn start(self, process: &Process, roles: &mut Roles) -> Result<(), Error> {
-        wait_for(&self.results).await?;
+    /// Its tasks wait until the store is there; a schema that is not this release's ends the process.
+    pub(super) fn start(self, process: &Process, roles: &mut Roles) {
+        let is_there = self.storing.subscribe();
         let ingester = Ingester {
             queue: Arc::new(process.broker.clone()),
             results: Arc::clone(&self.results) as _,
@@ -59,16 +59,36 @@ impl Role {
             storing: self.storing,
             metrics: self.metrics,
         };
-        roles.spawn(Stage::Storage, "ingester", |stop| async {
+        let results = Arc::clone(&self.results);
+        roles.spawn(Stage::Storage, "ingester", |stop| async move {
+            let Some(ready) = stop.run_until_cancelled(wait_for(&results)).await else {
+                return Ok(());
+            };
+            ready?;
+            ingester.storing.send_replace(true);
             ingester.run(stop).await.map_err(Into::into)
         });
-        let results = self.results;
-        roles.spawn(Stage::Inflow, "rollups", |stop| roll_up(results, stop));
-        Ok(())
+        roles.spawn(Stage::Inflow, "rollups", |stop| {
+            roll_up(self.results, is_there, stop)
+        });
     }
 }
 
-async fn wait_for(results: &ClickhouseResults) -> Result<(), Error> {
+/// The store is there and will not do, such as with another release's schema: starting again changes nothing.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct Unfit(ResultsError);
+
+/// An error of the roles, told apart by what a person can do about it.
+pub(super) fn classify(error: anyhow::Error) -> Error {
+    if error.is::<Unfit>() {
+        Error::Usage(error)
+    } else {
+        error.into()
+    }
+}
+
+async fn wait_for(results: &ClickhouseResults) -> Result<(), Unfit> {
     let mut told = false;
     loop {
         match results.ready().await {
@@ -80,13 +100,21 @@ async fn wait_for(results: &ClickhouseResults) -> Result<(), Error> {
                 }
                 tokio::time::sleep(RETRY).await;
             }
-            ready => return ready.map_err(|error| Error::Usage(error.into())),
+            ready => return ready.map_err(Unfit),
         }
     }
 }
 
 /// Keeps rollups in step with rows. What fails is done at the next turn: nothing is forgotten.
-async fn roll_up(results: Arc<ClickhouseResults>, stop: CancellationToken) -> anyhow::Result<()> {
+async fn roll_up(
+    results: Arc<ClickhouseResults>,
+    mut is_there: watch::Receiver<bool>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let there = is_there.wait_for(|is_there| *is_there);
+    if stop.run_until_cancelled(there).await.is_none() {
+        return Ok(());
+    }
     let mut turns = tokio::time::interval(ROLL_UP_EVERY);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

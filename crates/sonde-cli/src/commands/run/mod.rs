@@ -4,6 +4,7 @@ mod checker;
 mod dispatcher;
 mod ingester;
 mod options;
+mod regions;
 mod topology;
 
 use std::net::SocketAddr;
@@ -67,32 +68,20 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         (!*connected.borrow()).then(|| "not connected".to_owned())
     });
     readiness.require("roles", move || {
-        (!*is_started.borrow()).then(|| "waiting for the services that they need".to_owned())
+        (!*is_started.borrow()).then(|| "waiting for the broker and its queues".to_owned())
     });
-    let mut cast = Cast::new(&process, &mut registry, &mut readiness).await?;
+    let cast = Cast::new(&process, &mut registry, &mut readiness).await?;
     let mut roles = Roles::default();
     process.serve(listener, &mut roles, &cast, readiness, registry);
     process.greet(address);
 
-    let stop = lifecycle::stop_requested();
-    tokio::pin!(stop);
-    let stopped = tokio::select! {
-        biased;
-        stopped = &mut stop => Some(stopped),
-        start = process.start(&mut cast, &mut roles) => { start?; None }
-    };
-    let ended = if let Some(stopped) = stopped {
-        stopped
-    } else {
-        started.send_replace(true);
-        tracing::info!(process.id = process.id, "every role runs");
-        process.until(&mut roles, stop).await
-    };
+    let ended = process.play(cast, &mut roles, &started).await;
     process.stopping.cancel();
     let grace = process.settings.run.grace;
     let drained = lifecycle::or_second_signal(roles.drain(grace, || {})).await;
     process.broker.close().await;
-    ended.and(drained)?;
+    ended?;
+    drained?;
     Ok(Exit::Ok)
 }
 
@@ -144,21 +133,49 @@ impl Process {
         roles.serve(listener, router);
     }
 
-    /// Waits for what the roles need, however long that takes, and starts them: who stores before who checks before who
-    /// dispatches.
-    async fn start(&self, cast: &mut Cast, roles: &mut Roles) -> Result<(), Error> {
-        self.connected().await;
-        topology::ensure(self).await?;
-        if let Some(ingester) = cast.ingester.take() {
-            ingester.start(self, roles).await?;
+    /// Waits for what every role needs, however long that takes, and starts them; runs until asked to stop, or until
+    /// something ends unasked, be it before that.
+    async fn play(
+        &self,
+        cast: Cast,
+        roles: &mut Roles,
+        started: &watch::Sender<bool>,
+    ) -> Result<(), Error> {
+        let stop = lifecycle::stop_requested();
+        tokio::pin!(stop);
+        tokio::select! {
+            biased;
+            ended = self.until(roles, &mut stop) => return Ok(ended?),
+            prepared = self.prepare() => prepared?,
         }
-        if let Some(checker) = cast.checker.take() {
+        self.start(cast, roles);
+        started.send_replace(true);
+        tracing::info!(process.id = self.id, "every role is started");
+        let ended = self.until(roles, stop).await;
+        ended.map_err(ingester::classify)
+    }
+
+    async fn prepare(&self) -> Result<(), Error> {
+        self.connected().await;
+        topology::ensure(self).await
+    }
+
+    /// What only one role needs that role waits for itself, so that the others go on without it.
+    fn start(&self, cast: Cast, roles: &mut Roles) {
+        let Cast {
+            dispatcher,
+            checker,
+            ingester,
+        } = cast;
+        if let Some(ingester) = ingester {
+            ingester.start(self, roles);
+        }
+        if let Some(checker) = checker {
             checker.start(roles);
         }
-        if let Some(dispatcher) = cast.dispatcher.take() {
-            dispatcher.start(self, roles).await?;
+        if let Some(dispatcher) = dispatcher {
+            dispatcher.start(self, roles);
         }
-        Ok(())
     }
 
     async fn connected(&self) {
@@ -213,7 +230,7 @@ impl Cast {
             cast.ingester = Some(ingester::Role::new(process, registry, readiness)?);
         }
         if process.plays(Role::Checker) {
-            cast.checker = Some(checker::Role::new(process, registry)?);
+            cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
         if process.plays(Role::Dispatcher) {
             cast.dispatcher = Some(dispatcher::Role::new(process, registry, readiness).await?);

@@ -66,7 +66,7 @@ pub(super) async fn dispatch(file: &Path, time: Duration) -> anyhow::Result<Disp
         partitions,
         settings,
         keys: task_keys()?,
-        metrics: FleetMetrics::register(&mut Registry::default()),
+        metrics: FleetMetrics::register(&mut Registry::default(), Arc::new(SystemClock)),
         id: "bench".to_owned(),
         internal_clock: true,
     };
