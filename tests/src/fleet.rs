@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use sonde_core::{Clock as _, SystemClock, Timestamp};
 use tempfile::TempDir;
 
@@ -300,6 +301,12 @@ impl Fleet {
         let rows = self.clickhouse.rows(sql).await;
         let n = rows.first().and_then(|row| row["n"].as_u64());
         n.unwrap_or_else(|| unreachable!("{sql}: {rows:?}"))
+    }
+
+    /// `sonde fleet --format json`.
+    pub async fn status(&self) -> Value {
+        let output = self.run(["fleet", "--format", "json"]).await;
+        serde_json::from_str(&output.stdout).unwrap_or_default()
     }
 
     /// The ends of all logs, for messages of failing tests.

@@ -2,7 +2,7 @@
 //!
 //! Only ever for memory: the encoding is no format that another release reads.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -55,6 +55,7 @@ pub enum PackError {
 #[derive(Default)]
 pub struct Packer {
     workspaces: HashSet<WorkspaceId>,
+    regions: BTreeSet<Region>,
     /// Texts that are assertions.
     assertions: HashSet<String>,
 }
@@ -72,6 +73,11 @@ impl Packer {
         if let Some(spec) = spec {
             unparsed.spec = spec;
         }
+        for region in &unparsed.regions {
+            if !self.regions.contains(region) {
+                self.regions.insert(region.clone());
+            }
+        }
         if let Some(same) = self.workspaces.get(&unparsed.workspace) {
             unparsed.workspace = same.clone();
         } else {
@@ -85,6 +91,11 @@ impl Packer {
             paused: unparsed.paused,
             body: body.into(),
         })
+    }
+
+    /// Every region that a packed monitor names.
+    pub fn into_regions(self) -> BTreeSet<Region> {
+        self.regions
     }
 
     fn check(&mut self, text: &str) -> Result<(), ParseError> {

@@ -120,6 +120,7 @@ pub async fn one_change_in_many_monitors_is_one_change(store: &dyn ConfigStore) 
     let found = changes(store, Some(before)).await;
     assert!(!found.complete);
     assert_eq!(unpacked(&found), many[1..2]);
+    assert!(found.regions.iter().eq(&many[1].regions));
     assert_eq!(found.removed, []);
     let nothing = changes(store, Some(found.revision)).await;
     assert!(!nothing.complete);

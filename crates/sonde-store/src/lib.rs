@@ -6,6 +6,8 @@
 pub mod conformance;
 pub mod libsql;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
@@ -55,6 +57,8 @@ pub struct Changes {
     pub complete: bool,
     /// Packed, because a fleet has a million.
     pub changed: Vec<PackedMonitor>,
+    /// Where the changed ones run.
+    pub regions: BTreeSet<Region>,
     pub removed: Vec<(WorkspaceId, MonitorId)>,
     /// Changed, but not readable: what was known of them stands.
     pub unreadable: Vec<StoreError>,

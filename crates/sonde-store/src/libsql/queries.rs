@@ -113,6 +113,7 @@ async fn collect(
     }
     Ok(revision.map(|revision| Changes {
         revision,
+        regions: packer.into_regions(),
         ..changes
     }))
 }

@@ -58,14 +58,9 @@ impl Regions {
     /// To be told before the changes take effect: where queues are declared, those of new regions are, or were tried to
     /// be, when it returns.
     pub(super) async fn learn(&mut self, changes: &Changes) {
-        let regions = changes.changed.iter().flat_map(|monitor| &monitor.regions);
         let is_news = self.named.send_if_modified(|known| {
             let before = known.len();
-            for region in regions {
-                if !known.contains(region) {
-                    known.insert(region.clone());
-                }
-            }
+            known.extend(changes.regions.iter().cloned());
             known.len() > before
         });
         if !is_news || !self.is_awaited {
@@ -128,7 +123,6 @@ async fn keep<F>(
 mod tests {
     use std::sync::{Mutex, PoisonError};
 
-    use sonde_core::Monitor;
     use tokio::task::JoinSet;
 
     use super::*;
@@ -184,10 +178,8 @@ mod tests {
         }
 
         async fn learn(&mut self, regions: &[&str]) {
-            let mut monitor = Monitor::sample();
-            monitor.regions = regions.iter().map(|it| Region::new(it).unwrap()).collect();
             let changes = Changes {
-                changed: vec![monitor],
+                regions: regions.iter().map(|it| Region::new(it).unwrap()).collect(),
                 ..Changes::default()
             };
             self.regions.learn(&changes).await;
