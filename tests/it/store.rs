@@ -8,7 +8,7 @@ use sonde_store::{ConfigStore, StoreError};
 use sonde_tests::services::{self, Libsql};
 use tempfile::TempDir;
 
-use crate::store_harness::{Execute, child, monitor, open, primary, reopen, text, told_to};
+use crate::store_harness::{Execute, child, keys, monitor, open, primary, reopen, text, told_to};
 
 /// A store and what it needs.
 struct Fresh<S> {
@@ -28,7 +28,9 @@ async fn remote() -> Option<Fresh<LibsqlStore>> {
     let server = services::libsql().await?;
     LibsqlStore::migrate(&primary(&server)).await.unwrap();
     Some(Fresh {
-        store: LibsqlStore::remote(&primary(&server)).await.unwrap(),
+        store: LibsqlStore::remote(&primary(&server), keys())
+            .await
+            .unwrap(),
         _server: server,
         _folder: None,
     })
@@ -62,11 +64,8 @@ async fn thousands_of_monitors_are_one_write_and_come_back_in_order() {
         store.primary().monitors(&local).await.unwrap(),
     ] {
         assert!(seen.unreadable.is_empty());
-        assert!(
-            seen.monitors == monitors,
-            "{} monitors",
-            seen.monitors.len()
-        );
+        let seen = seen.into_values();
+        assert!(seen == monitors, "{} monitors", seen.len());
     }
 }
 
@@ -86,7 +85,7 @@ async fn a_replacement_that_fails_at_the_primary_changes_nothing() {
         "{}",
         text(&error)
     );
-    assert_eq!(store.monitors(&local).await.unwrap().monitors, before);
+    assert_eq!(store.monitors(&local).await.unwrap().into_values(), before);
     assert_eq!(store.changes(None).await.unwrap().revision, revision);
 }
 
@@ -112,7 +111,7 @@ async fn a_primary_is_migrated_once_however_many_do_it_at_once() {
             to: known
         }
     );
-    LibsqlStore::remote(&primary).await.unwrap();
+    LibsqlStore::remote(&primary, keys()).await.unwrap();
 }
 
 /// What `child("MIGRATE", …)` runs.
@@ -128,7 +127,10 @@ async fn a_primary_without_the_schema_says_what_to_run() {
     let Some(server) = services::libsql().await else {
         return;
     };
-    let error = LibsqlStore::remote(&primary(&server)).await.err().unwrap();
+    let error = LibsqlStore::remote(&primary(&server), keys())
+        .await
+        .err()
+        .unwrap();
     assert!(
         matches!(error, StoreError::OlderSchema { found: 0, .. }),
         "{error}"
@@ -159,7 +161,9 @@ async fn a_newer_schema_is_refused() {
 
     let newer = |error: &StoreError| matches!(error, StoreError::NewerSchema { found: 99, .. });
     assert!(newer(&LibsqlStore::migrate(&primary).await.unwrap_err()));
-    assert!(newer(&LibsqlStore::remote(&primary).await.err().unwrap()));
+    assert!(newer(
+        &LibsqlStore::remote(&primary, keys()).await.err().unwrap()
+    ));
     assert!(newer(&reopen(&folder, &server).await.err().unwrap()));
     let (_folder, fresh) = open(&server).await;
     assert!(newer(&fresh.sync().await.unwrap_err()));

@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::store_harness::{
-    Execute, PATIENCE, beside, child, monitor, open, open_at, path, primary, reopen, text, told_to,
+    Execute, PATIENCE, beside, child, keys, monitor, open, open_at, path, primary, reopen, text,
+    told_to,
 };
 
 /// A server that is migrated and holds `monitors`.
@@ -27,7 +28,7 @@ async fn server(monitors: &[&str]) -> Option<Libsql> {
 }
 
 async fn configure(server: &Libsql, monitors: &[&str]) {
-    let store = LibsqlStore::remote(&primary(server)).await.unwrap();
+    let store = LibsqlStore::remote(&primary(server), keys()).await.unwrap();
     let monitors: Vec<_> = monitors.iter().copied().map(monitor).collect();
     let local = WorkspaceId::local();
     store.replace_monitors(&local, &monitors).await.unwrap();
@@ -37,7 +38,11 @@ async fn configure(server: &Libsql, monitors: &[&str]) {
 async fn seen(replica: &Replica) -> Result<Vec<String>, String> {
     let found = replica.monitors(&WorkspaceId::local()).await;
     let found = found.map_err(|error| text(&error))?;
-    Ok(found.monitors.iter().map(|it| it.id.to_string()).collect())
+    Ok(found
+        .monitors
+        .iter()
+        .map(|it| it.value.id.to_string())
+        .collect())
 }
 
 async fn comes_to_see(replica: &Replica, ids: &[&str]) {
@@ -408,7 +413,9 @@ async fn a_process_killed_while_it_syncs_again_and_again_leaves_a_whole_replica(
 
 async fn big_server() -> Option<Libsql> {
     let server = server(&[]).await?;
-    let store = LibsqlStore::remote(&primary(&server)).await.unwrap();
+    let store = LibsqlStore::remote(&primary(&server), keys())
+        .await
+        .unwrap();
     let monitors: Vec<_> = (0..20_000).map(|n| monitor(&format!("m-{n}"))).collect();
     let local = WorkspaceId::local();
     store.replace_monitors(&local, &monitors).await.unwrap();
@@ -422,7 +429,7 @@ async fn process_that_syncs() {
         return;
     };
     let path = std::env::var("STORE_TEST_PATH").unwrap();
-    let replica = Replica::open(Path::new(&path), &primary, Arc::new(SystemClock)).await;
+    let replica = Replica::open(Path::new(&path), &primary, keys(), Arc::new(SystemClock)).await;
     let replica = replica.unwrap().every(Duration::from_millis(1));
     let forever = (Notify::new(), CancellationToken::new());
     replica.run(&forever.0, &forever.1).await;
@@ -452,7 +459,7 @@ async fn an_unreadable_monitor_at_the_primary_does_not_hide_the_others() {
     };
     let (_folder, replica) = open(&server).await;
     server
-        .execute("UPDATE monitors SET body = '{}' WHERE id = 'b'")
+        .execute("UPDATE resources SET body = '{}' WHERE id = 'b'")
         .await;
     replica.sync().await.unwrap();
     assert_eq!(seen(&replica).await.unwrap(), ["a", "c"]);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sonde_core::{Clock, Monitor, MonitorId, SystemClock};
+use sonde_seal::SealingKeys;
 use sonde_store::Result;
 use sonde_store::libsql::{Primary, Replica};
 use sonde_tests::services::Libsql;
@@ -43,7 +44,7 @@ pub(crate) async fn reopen(folder: &TempDir, server: &Libsql) -> Result<Replica>
 }
 
 pub(crate) async fn open_at(folder: &TempDir, url: &str, clock: Arc<dyn Clock>) -> Result<Replica> {
-    Replica::open(&path(folder), &primary_at(url), clock).await
+    Replica::open(&path(folder), &primary_at(url), keys(), clock).await
 }
 
 pub(crate) fn path(folder: &TempDir) -> PathBuf {
@@ -58,6 +59,11 @@ pub(crate) fn monitor(id: &str) -> Monitor {
     let mut monitor = Monitor::sample();
     monitor.id = MonitorId::new(id).unwrap();
     monitor
+}
+
+/// What secrets are sealed with.
+pub(crate) fn keys() -> SealingKeys {
+    SealingKeys::parse(sonde_store::conformance::KEY).unwrap()
 }
 
 /// An error with its causes.

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::store_harness::{monitor, path, primary, text};
+use crate::store_harness::{keys, monitor, path, primary, text};
 
 /// A port that speaks TLS in front of the server.
 struct Terminator {
@@ -76,13 +76,16 @@ async fn reads_writes_and_replicas_go_through_tls() {
     for scheme in ["https", "libsql"] {
         let primary = terminator.primary(scheme, Some(&authority));
         LibsqlStore::migrate(&primary).await.unwrap();
-        let store = LibsqlStore::remote(&primary).await.unwrap();
+        let store = LibsqlStore::remote(&primary, keys()).await.unwrap();
         let expected = [monitor(scheme)];
         store.replace_monitors(&local, &expected).await.unwrap();
-        let replica = Replica::open(&path(&folder), &primary, Arc::new(SystemClock)).await;
+        let replica = Replica::open(&path(&folder), &primary, keys(), Arc::new(SystemClock)).await;
         let replica = replica.unwrap();
         replica.sync().await.unwrap();
-        assert_eq!(replica.monitors(&local).await.unwrap().monitors, expected);
+        assert_eq!(
+            replica.monitors(&local).await.unwrap().into_values(),
+            expected
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 
 /// The layers, lowest first: a crate depends only on crates of the rows above its own, never on one beside it.
 const LAYERS: [&[&str]; 5] = [
-    &["sonde-core", "sonde-libsql"],
+    &["sonde-core", "sonde-libsql", "sonde-seal"],
     &[
         "sonde-probe",
         "sonde-config",
@@ -30,7 +30,7 @@ const LAYERS: [&[&str]; 5] = [
 /// Dependencies that stay behind one crate's interface, so that replacing one is a change in one place.
 const OWNED: [(&str, &[&str]); 7] = [
     ("backoff", &["sonde-probe"]),
-    ("chacha20poly1305", &["sonde-queue"]),
+    ("chacha20poly1305", &["sonde-seal"]),
     ("clickhouse", &["sonde-results"]),
     ("hickory-resolver", &["sonde-probe"]),
     ("lapin", &["sonde-queue"]),

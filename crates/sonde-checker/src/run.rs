@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use sonde_core::{Clock, FrequencyClass, Monitor, Region};
 use sonde_probe::Prober;
-use sonde_queue::{Bus, Queue, QueueError, QueueName, TaskKeys};
+use sonde_queue::{Bus, Queue, QueueError, QueueName, SealingKeys};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -45,7 +45,7 @@ pub struct CheckerParts {
     pub queue: Arc<dyn Queue>,
     pub bus: Arc<dyn Bus>,
     /// Open the tasks' secrets.
-    pub keys: TaskKeys,
+    pub keys: SealingKeys,
     /// Names this process in the fleet.
     pub id: String,
     pub prober: Prober,

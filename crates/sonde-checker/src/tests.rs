@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sonde_core::{CheckResult, Clock as _, Outcome, Reason, Region, SystemClock, Trigger};
 use sonde_queue::fleet::{self, ClockAnswer, ClockQuestion, Heartbeat};
-use sonde_queue::{Announcement, Bus as _, Death, ResultsMessage, TaskKeys, TaskMessage, Topic};
+use sonde_queue::{Announcement, Bus as _, Death, ResultsMessage, SealingKeys, TaskMessage, Topic};
 use tokio::time::timeout;
 
 use crate::{CheckerError, CheckerOptions, TaskError};
@@ -16,7 +16,7 @@ use scene::{PATIENCE, Scene, Skewed};
 #[tokio::test]
 async fn a_poison_task_goes_to_the_dead_letters_and_delays_no_other() {
     let scene = Scene::new().await;
-    let elsewhere = TaskKeys::parse(&TaskKeys::generate()).unwrap();
+    let elsewhere = SealingKeys::parse(&SealingKeys::generate()).unwrap();
     let check = scene.check();
     let poison = [
         b"not a task".to_vec(),
@@ -69,7 +69,7 @@ async fn it_is_ready_once_it_takes_tasks_and_not_while_it_asks_for_the_time() {
 #[tokio::test]
 async fn sealed_tasks_are_opened_with_the_checkers_keys() {
     let scene = Scene::new().await;
-    let keys = TaskKeys::parse(&TaskKeys::generate()).unwrap();
+    let keys = SealingKeys::parse(&SealingKeys::generate()).unwrap();
     let mut parts = scene.parts();
     parts.keys = keys.clone();
     scene
@@ -92,7 +92,7 @@ async fn a_task_that_panics_is_delivered_again_until_its_limit_and_frees_its_per
     let checker = scene.build(parts);
     clock.panics.store(true, Ordering::Relaxed);
     let running = scene.run(checker);
-    let payload = TaskMessage::encode(&scene.check(), &TaskKeys::none());
+    let payload = TaskMessage::encode(&scene.check(), &SealingKeys::none());
     scene.publish(payload.clone()).await;
     assert_eq!(
         scene.next_dead().await,
@@ -283,7 +283,7 @@ async fn a_task_that_is_handed_in_is_answered_and_its_result_published() {
     let checker = scene.build(scene.parts());
     let tasks = checker.tasks();
     let running = scene.run(checker);
-    let payload = TaskMessage::encode(&scene.check(), &TaskKeys::none());
+    let payload = TaskMessage::encode(&scene.check(), &SealingKeys::none());
     let result: CheckResult = tasks.execute(&payload).await.unwrap();
     assert_eq!(result.reason, Some(Reason::ConnectRefused));
     assert_eq!(scene.next_result().await, result);
@@ -292,7 +292,7 @@ async fn a_task_that_is_handed_in_is_answered_and_its_result_published() {
     assert!(matches!(unreadable, Err(TaskError::Unreadable(_))));
     let mut check = scene.check();
     check.region = Region::new("iad").unwrap();
-    let payload_of_iad = TaskMessage::encode(&check, &TaskKeys::none());
+    let payload_of_iad = TaskMessage::encode(&check, &SealingKeys::none());
     let refused = tasks.execute(&payload_of_iad).await;
     assert!(matches!(refused, Err(TaskError::OtherRegion { .. })));
 
@@ -318,7 +318,7 @@ async fn a_result_that_cannot_be_published_is_not_given_as_done() {
     let checker = scene.build(parts);
     let tasks = checker.tasks();
     let running = scene.run(checker);
-    let payload = TaskMessage::encode(&check, &TaskKeys::none());
+    let payload = TaskMessage::encode(&check, &SealingKeys::none());
     let refused = tasks.execute(&payload).await;
     assert!(matches!(refused, Err(TaskError::Unpublished(Some(_)))));
     running.stop().await.unwrap();

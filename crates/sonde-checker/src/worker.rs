@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sonde_core::{Check, CheckResult};
 use sonde_probe::Prober;
-use sonde_queue::{MessageError, TaskKeys, TaskMessage};
+use sonde_queue::{MessageError, SealingKeys, TaskMessage};
 use tokio::time::Instant;
 
 use crate::shared::{Busy, Shared};
@@ -12,7 +12,7 @@ use crate::shared::{Busy, Shared};
 pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) prober: Prober,
-    pub(crate) keys: TaskKeys,
+    pub(crate) keys: SealingKeys,
 }
 
 impl Worker {

@@ -1,10 +1,12 @@
 //! The data directory of one machine: which files are in it, and who may use it.
 
 use std::fs::{File, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use sonde_queue::SealingKeys;
 
 /// Where a directory's configuration and results are.
 #[derive(Debug)]
@@ -55,6 +57,29 @@ impl DataDirectory {
 
     pub(crate) fn configuration(&self) -> PathBuf {
         self.path.join("config.db")
+    }
+
+    /// What seals secrets in the configuration; made at the first start. Whoever has the configuration without this
+    /// file, as in a backup, has no secrets.
+    pub(crate) fn secret_keys(&self) -> anyhow::Result<SealingKeys> {
+        let path = self.path.join("secret.key");
+        let shown = path.display();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = SealingKeys::generate();
+                let mut options = File::options();
+                let file = options.write(true).create_new(true).mode(0o600).open(&path);
+                let written = file.and_then(|mut file| {
+                    file.write_all(key.as_bytes())?;
+                    file.sync_all()
+                });
+                written.with_context(|| format!("cannot write {shown}"))?;
+                key
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
+        };
+        SealingKeys::parse(text.trim()).with_context(|| format!("{shown} holds no key"))
     }
 
     /// A fleet's configuration, as it was when this machine last saw it.

@@ -8,7 +8,7 @@ use sonde_config::settings::{
     self, LibsqlLocation, Override, Secret, ServiceUrl, Settings, SettingsFile, SettingsInputs,
 };
 use sonde_core::{QueueSettings, Region};
-use sonde_queue::TaskKeys;
+use sonde_queue::SealingKeys;
 use sonde_queue::amqp::{self, Amqp, Management};
 use sonde_results::clickhouse::{self, ClickhouseResults};
 use sonde_store::ConfigStore as _;
@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 28] = [
+const ENVIRONMENT: [(&str, &str); 30] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -75,6 +75,8 @@ const ENVIRONMENT: [(&str, &str); 28] = [
     ("SONDE_LIBSQL_URL_FILE", "libsql.url_file"),
     ("SONDE_LIBSQL_TOKEN", "libsql.token"),
     ("SONDE_LIBSQL_TOKEN_FILE", "libsql.token_file"),
+    ("SONDE_SECRET_KEY", "libsql.secret_key"),
+    ("SONDE_SECRET_KEY_FILE", "libsql.secret_key_file"),
     ("FLY_REGION", "checker.region"),
     ("SONDE_REGION", "checker.region"),
     ("SONDE_CHECKER_LISTEN", "checker.listen"),
@@ -166,11 +168,24 @@ pub(crate) fn queue_settings(settings: &Settings) -> Result<QueueSettings, Error
 }
 
 /// The keys that seal tasks; none are needed where the broker's disk may hold secrets in the clear.
-pub(crate) fn task_keys(settings: &Settings) -> Result<TaskKeys, Error> {
+pub(crate) fn task_keys(settings: &Settings) -> Result<SealingKeys, Error> {
     let Some(key) = &settings.tasks.key else {
-        return Ok(TaskKeys::none());
+        return Ok(SealingKeys::none());
     };
-    TaskKeys::parse(key.expose()).map_err(|error| Error::Usage(error.into()))
+    keys(key, "SONDE_TASK_KEY")
+}
+
+/// The keys that seal secrets at rest; none are needed where the store may hold them in the clear.
+pub(crate) fn secret_keys(settings: &Settings) -> Result<SealingKeys, Error> {
+    let Some(key) = &settings.libsql.secret_key else {
+        return Ok(SealingKeys::none());
+    };
+    keys(key, "SONDE_SECRET_KEY")
+}
+
+fn keys(text: &Secret, name: &str) -> Result<SealingKeys, Error> {
+    let keys = SealingKeys::parse(text.expose()).context(name.to_owned());
+    keys.map_err(Error::Usage)
 }
 
 /// The broker, connected to in the background for as long as it takes.
@@ -255,12 +270,18 @@ pub(crate) fn clickhouse(settings: &Settings) -> Result<ClickhouseResults, Error
 pub(crate) async fn store(settings: &Settings) -> Result<LibsqlStore, Error> {
     let (opened, place) = match location(settings)? {
         LibsqlLocation::File(path) => {
-            let opened = LibsqlStore::open(path).await.map_err(anyhow::Error::from);
+            let opened = LibsqlStore::open(path, secret_keys(settings)?)
+                .await
+                .map_err(anyhow::Error::from);
             (opened, path.display().to_string())
         }
         LibsqlLocation::Primary(url) => {
             let primary = primary(settings)?;
-            let opened = timeout(PATIENCE, LibsqlStore::remote(&primary)).await;
+            let opened = timeout(
+                PATIENCE,
+                LibsqlStore::remote(&primary, secret_keys(settings)?),
+            )
+            .await;
             let opened = opened.map_err(anyhow::Error::from);
             (opened.and_then(|opened| Ok(opened?)), url.to_string())
         }

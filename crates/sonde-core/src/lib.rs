@@ -2,6 +2,7 @@
 //!
 //! Pure: no IO, no async, and no clock but the [`Clock`] that is passed in. Everything else stands on this crate.
 
+mod access;
 mod assertion;
 mod chain;
 mod check;
@@ -22,6 +23,7 @@ mod spec;
 mod testing;
 mod time;
 
+pub use access::{Role, Scope};
 pub use assertion::{
     Assertion, Comparator, JsonQuery, ParseError, Pattern, Seen, Source, Unit, Value,
 };
@@ -45,7 +47,7 @@ pub use result::{
 pub use slot::{Cadence, partition, stable_hash};
 pub use spec::{
     Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, HttpVersion,
-    IcmpSpec, IpPreference, Kind, NetworkOptions, Spec, StartTls, Step, TcpSpec, TlsOptions,
-    TlsSpec, secret_parameters, without_credentials, without_userinfo,
+    IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec, StartTls,
+    Step, TcpSpec, TlsOptions, TlsSpec, secret_parameters, without_credentials, without_userinfo,
 };
 pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};

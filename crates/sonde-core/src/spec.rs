@@ -2,6 +2,7 @@
 //!
 //! Files named in a configuration are read when it is loaded: a spec holds their content, so that a checker needs none.
 
+mod masked;
 mod redacted;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use url::Url;
 
 use crate::Pattern;
 
+pub use masked::{MASK, MASKED_KEY, MaskError};
 pub use redacted::{secret_parameters, without_credentials, without_userinfo};
 
 /// What kind of check a monitor makes.

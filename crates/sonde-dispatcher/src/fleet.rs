@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{Clock, QueueSettings, Timestamp};
-use sonde_queue::{Bus, Election, Leader, TaskKeys};
+use sonde_queue::{Bus, Election, Leader, SealingKeys};
 use sonde_store::Changes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -63,7 +63,7 @@ pub struct FleetDispatcher {
     pub settings: QueueSettings,
     /// Partitions of the results.
     pub partitions: u16,
-    pub keys: TaskKeys,
+    pub keys: SealingKeys,
     pub metrics: FleetMetrics,
     /// Of this process, for people.
     pub id: String,

@@ -8,7 +8,7 @@ use sonde_core::{
     Check, CheckResult, Clock, Frequency, Monitor, MonitorId, QueueSettings, Reason, RunId,
     Timestamp, Trigger, WorkspaceId,
 };
-use sonde_queue::{Outgoing, Queue, QueueError, Route, TaskKeys, TaskMessage, results_messages};
+use sonde_queue::{Outgoing, Queue, QueueError, Route, SealingKeys, TaskMessage, results_messages};
 use sonde_results::libsql::Dispatch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -244,7 +244,7 @@ impl Dispatcher {
                 frequency: check.frequency.clone(),
                 region: check.region.clone(),
             },
-            payload: TaskMessage::encode(check, &TaskKeys::none()),
+            payload: TaskMessage::encode(check, &SealingKeys::none()),
         });
         self.queue.publish(messages.collect()).await
     }

@@ -8,7 +8,7 @@ use sonde_core::{
     Check, CheckResult, DispatchGap, Frequency, LedgerEntry, Outcome, Reason, Region, Timestamp,
 };
 use sonde_queue::{
-    LedgerMessage, Queue as _, QueueName, ResultsMessage, Route, TaskKeys, TaskMessage,
+    LedgerMessage, Queue as _, QueueName, ResultsMessage, Route, SealingKeys, TaskMessage,
     results_messages,
 };
 use sonde_results::{Results as _, TimeRange};
@@ -44,7 +44,7 @@ async fn a_dead_letter_becomes_a_missed_row_though_it_is_sealed() {
     let name = QueueName::Now {
         region: region.clone(),
     };
-    let keys = TaskKeys::parse(&TaskKeys::generate()).unwrap();
+    let keys = SealingKeys::parse(&SealingKeys::generate()).unwrap();
     scene
         .publish(Route::Now { region }, TaskMessage::encode(&check, &keys))
         .await;

@@ -13,7 +13,6 @@ pub mod fleet;
 mod ledger_message;
 pub mod memory;
 mod message;
-mod seal;
 mod topology;
 
 use async_trait::async_trait;
@@ -24,7 +23,7 @@ pub use cron_message::CronMessage;
 pub use election::{Election, Leader};
 pub use ledger_message::{ClassWatermark, LedgerMessage, WatermarkMessage};
 pub use message::{MessageError, ResultsMessage, TaskMessage, Unreadable};
-pub use seal::{InvalidTaskKey, TaskKeys};
+pub use sonde_seal::{InvalidKey, SealingKeys};
 pub use topology::{
     DeadLetters, NOTIFICATION_DELAYS, QueueDeclaration, QueueName, Route, Topology,
 };

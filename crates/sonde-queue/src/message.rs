@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sonde_core::{Assertion, Check, CheckResult, Kind, Monitor, Spec};
 
-use crate::TaskKeys;
+use crate::SealingKeys;
 
 /// Why a payload is not the message it should be.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ impl TaskMessage {
     pub const VERSION: u8 = 1;
     pub const SEALED_VERSION: u8 = 2;
 
-    pub fn encode(check: &Check, keys: &TaskKeys) -> Vec<u8> {
+    pub fn encode(check: &Check, keys: &SealingKeys) -> Vec<u8> {
         let encoded = match seal(check, keys) {
             Some(sealed) => serde_json::to_vec(&SealedTask {
                 v: Self::SEALED_VERSION,
@@ -75,7 +75,7 @@ impl TaskMessage {
 
     /// What a checker needs. Tasks that nobody sealed are read whatever the keys, so that sealing can begin; but where there
     /// are keys, a command is believed only when it is sealed.
-    pub fn decode(payload: &[u8], keys: &TaskKeys) -> Result<Check, MessageError> {
+    pub fn decode(payload: &[u8], keys: &SealingKeys) -> Result<Check, MessageError> {
         if version(payload)? != u64::from(Self::SEALED_VERSION) {
             let check = Self::outline(payload)?;
             if check.monitor.spec.kind() == Kind::Exec && !keys.is_empty() {
@@ -111,7 +111,7 @@ impl TaskMessage {
 }
 
 /// Bound to the check's id, so that it opens in no other task.
-fn seal(check: &Check, keys: &TaskKeys) -> Option<String> {
+fn seal(check: &Check, keys: &SealingKeys) -> Option<String> {
     if keys.is_empty() {
         return None;
     }
@@ -265,8 +265,8 @@ mod tests {
         check
     }
 
-    fn fixture_keys() -> TaskKeys {
-        TaskKeys::parse(FIXTURE_KEY).unwrap()
+    fn fixture_keys() -> SealingKeys {
+        SealingKeys::parse(FIXTURE_KEY).unwrap()
     }
 
     fn results() -> Vec<CheckResult> {
@@ -278,8 +278,8 @@ mod tests {
     fn messages_read_back() {
         assert_eq!(
             TaskMessage::decode(
-                &TaskMessage::encode(&check(), &TaskKeys::none()),
-                &TaskKeys::none()
+                &TaskMessage::encode(&check(), &SealingKeys::none()),
+                &SealingKeys::none()
             )
             .unwrap(),
             check()
@@ -315,8 +315,8 @@ mod tests {
     fn what_is_sealed_opens_with_the_right_key_in_its_own_task_only() {
         let keys = fixture_keys();
         let payload = TaskMessage::encode(&secret_check(), &keys);
-        let others = TaskKeys::parse(&TaskKeys::generate()).unwrap();
-        for keys in [others, TaskKeys::none()] {
+        let others = SealingKeys::parse(&SealingKeys::generate()).unwrap();
+        for keys in [others, SealingKeys::none()] {
             let opened = TaskMessage::decode(&payload, &keys);
             assert!(matches!(opened, Err(MessageError::Sealed)));
         }
@@ -338,7 +338,7 @@ mod tests {
             environment: BTreeMap::new(),
             warn_only: false,
         });
-        let (keys, none) = (fixture_keys(), TaskKeys::none());
+        let (keys, none) = (fixture_keys(), SealingKeys::none());
         let unsealed = TaskMessage::encode(&check, &none);
         assert_eq!(TaskMessage::decode(&unsealed, &none).unwrap(), check);
         let refused = TaskMessage::decode(&unsealed, &keys);

@@ -54,11 +54,12 @@ impl Service {
                 "a stored monitor is left out"
             );
         }
-        Ok(found.monitors)
+        Ok(found.into_values())
     }
 
     pub async fn monitor(&self, id: &MonitorId) -> Result<Monitor> {
         let found = self.store.monitor(&self.workspace, id).await?;
+        let found = found.map(|stored| stored.value);
         found.ok_or_else(|| ServiceError::MonitorNotFound(id.clone()))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{Check, CheckKey, CheckResult, Monitor, RunId, Timestamp};
-use sonde_queue::{Outgoing, Route, TaskKeys, TaskMessage};
+use sonde_queue::{Outgoing, Route, SealingKeys, TaskMessage};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 
@@ -40,7 +40,7 @@ impl Service {
             route: Route::Now {
                 region: check.region.clone(),
             },
-            payload: TaskMessage::encode(check, &TaskKeys::none()),
+            payload: TaskMessage::encode(check, &SealingKeys::none()),
         });
         self.queue.publish(messages.collect()).await?;
 

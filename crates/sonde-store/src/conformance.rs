@@ -1,9 +1,16 @@
-//! What every backend must do. Each test takes a fresh, empty store.
+//! What every backend must do. Each test takes a fresh, empty store, opened with [`KEY`].
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "test code")]
 
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
+pub use resources::*;
+
 use crate::{Changes, ConfigStore, Revision};
+
+mod resources;
+
+/// What stores under test seal secrets with.
+pub const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 fn monitors(ids: &[&str]) -> Vec<Monitor> {
     let named = |id: &&str| {
@@ -17,7 +24,7 @@ fn monitors(ids: &[&str]) -> Vec<Monitor> {
 async fn stored(store: &dyn ConfigStore, workspace: &WorkspaceId) -> Vec<Monitor> {
     let found = store.monitors(workspace).await.unwrap();
     assert!(found.unreadable.is_empty());
-    found.monitors
+    found.into_values()
 }
 
 pub async fn an_empty_store_has_no_monitors(store: &dyn ConfigStore) {
@@ -35,7 +42,7 @@ pub async fn monitors_keep_their_order_and_all_they_say(store: &dyn ConfigStore)
     store.replace_monitors(&local, &expected).await.unwrap();
     assert_eq!(stored(store, &local).await, expected);
     let found = store.monitor(&local, &expected[1].id).await.unwrap();
-    assert_eq!(found.as_ref(), Some(&expected[1]));
+    assert_eq!(found.map(|it| it.value).as_ref(), Some(&expected[1]));
 }
 
 pub async fn replacing_removes_what_is_not_named(store: &dyn ConfigStore) {
@@ -201,6 +208,14 @@ macro_rules! store_conformance {
             what_is_removed_is_told_until_it_comes_back,
             an_unknown_revision_gets_a_complete_answer,
             regions_are_those_of_the_monitors,
+            resources_are_listed_by_kind_and_id,
+            a_change_is_refused_when_something_is_not_as_expected,
+            the_audit_log_tells_every_change_and_who_made_it,
+            secrets_are_sealed_and_come_back,
+            monitors_of_a_file_leave_others_alone,
+            an_added_monitor_comes_last_and_keeps_its_place,
+            accounts_are_found_by_what_they_present,
+            a_key_that_is_removed_opens_nothing,
         );
     };
     (@tests $backend:ident, $fresh:expr; $($test:ident),+ $(,)?) => {

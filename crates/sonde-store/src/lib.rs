@@ -2,14 +2,22 @@
 //!
 //! [`libsql`] keeps it in a local file, or at a primary with replicas; every backend passes the same conformance suite.
 
+mod accounts;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
+mod resource;
 
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
+
+pub use accounts::{AccountStore, Credential, Holder, Opens, User};
+pub use resource::{
+    Actor, ActorKind, AuditAction, AuditEntry, Change, Expected, Meta, NewCredential, Only, Put,
+    PutValue, Remove, Resource, ResourceKind, Stored,
+};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +31,9 @@ pub enum StoreError {
     /// An older release wrote this store, which is not this process's to change.
     #[error("the configuration store has schema {found}, older than {known}: run `sonde migrate`")]
     OlderSchema { found: u32, known: u32 },
+    /// Somebody else changed it meanwhile, or it is there already.
+    #[error("it was changed by somebody else meanwhile")]
+    Conflict,
     /// A replica that was never in step with its primary knows nothing.
     #[error("the replica of the configuration is not synced yet")]
     Unsynced,
@@ -41,8 +52,16 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 #[derive(Debug, Default)]
 pub struct Monitors {
     /// In the order in which they were configured.
-    pub monitors: Vec<Monitor>,
+    pub monitors: Vec<Stored<Monitor>>,
     pub unreadable: Vec<StoreError>,
+}
+
+impl Monitors {
+    /// The monitors alone.
+    pub fn into_values(self) -> Vec<Monitor> {
+        let monitors = self.monitors.into_iter();
+        monitors.map(|stored| stored.value).collect()
+    }
 }
 
 /// A state of the configuration, in the order in which they came to be.
@@ -68,7 +87,11 @@ pub struct Changes {
 pub trait ConfigStore: Send + Sync {
     async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors>;
 
-    async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>>;
+    async fn monitor(
+        &self,
+        workspace: &WorkspaceId,
+        id: &MonitorId,
+    ) -> Result<Option<Stored<Monitor>>>;
 
     /// What is different since `since`, over all workspaces; complete when there is no `since` or the store no longer
     /// knows it.
@@ -77,6 +100,41 @@ pub trait ConfigStore: Send + Sync {
     /// Every region that a monitor names, sorted.
     async fn regions(&self) -> Result<Vec<Region>>;
 
-    /// Makes `monitors` all that the workspace has, atomically. A monitor that stays the same is no change.
-    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()>;
+    /// Those of a kind with ids after `after`, by id; of monitors use [`Self::monitors`].
+    async fn resources(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored<Resource>>>;
+
+    async fn resource(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        id: &str,
+    ) -> Result<Option<Stored<Resource>>>;
+
+    /// Atomic. What stays the same is no change. [`StoreError::Conflict`] when something is not as expected.
+    async fn change(&self, change: Change) -> Result<()>;
+
+    /// The newest entries of a workspace's audit log, those before the one with this number.
+    async fn audit(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>>;
+
+    /// Makes `monitors` all that the workspace has, without a word in the audit log.
+    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
+        let puts = monitors.iter().cloned().map(Put::monitor);
+        self.change(Change {
+            puts: puts.collect(),
+            only: Some(Only::These),
+            ..Change::new(workspace.clone(), None)
+        })
+        .await
+    }
 }

@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 use sonde_core::{Check, Monitor, MonitorId, QueueSettings, Region, Timestamp, WorkspaceId};
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{
-    Consumer, Depth, Outgoing, QueueName, ResultsMessage, Route, TaskKeys, TaskMessage, Topology,
+    Consumer, Depth, Outgoing, QueueName, ResultsMessage, Route, SealingKeys, TaskMessage, Topology,
 };
 
 use super::*;
@@ -63,7 +63,7 @@ async fn task(queue: &Unwell) -> Done {
     );
     let task = Outgoing {
         route,
-        payload: TaskMessage::encode(&check, &TaskKeys::none()),
+        payload: TaskMessage::encode(&check, &SealingKeys::none()),
     };
     queue.queue.publish(vec![task]).await.unwrap();
     let mut consumer = queue.consume(&name, 1).await.unwrap();

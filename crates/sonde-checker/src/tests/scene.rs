@@ -15,7 +15,7 @@ use sonde_probe::{Egress, Prober, Settings};
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{
     Announcement, Bus, Consumer, Death, Delivery, Depth, Listener, Outgoing, Queue, QueueError,
-    QueueName, Result, ResultsMessage, Route, TaskKeys, TaskMessage, Topic, Topology,
+    QueueName, Result, ResultsMessage, Route, SealingKeys, TaskMessage, Topic, Topology,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -92,7 +92,7 @@ impl Scene {
         CheckerParts {
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
-            keys: TaskKeys::none(),
+            keys: SealingKeys::none(),
             id: "c1".to_owned(),
             prober: prober.unwrap(),
             clock: Arc::new(SystemClock),
@@ -130,7 +130,7 @@ impl Scene {
     }
 
     pub(super) async fn publish_check(&self, check: &Check) {
-        self.publish(TaskMessage::encode(check, &TaskKeys::none()))
+        self.publish(TaskMessage::encode(check, &SealingKeys::none()))
             .await;
     }
 

@@ -70,7 +70,7 @@ async fn configuration_store(settings: &Settings) -> Result<(), Error> {
     match &settings.libsql.location {
         None => {}
         Some(LibsqlLocation::File(path)) => {
-            let opened = LibsqlStore::open(path).await;
+            let opened = LibsqlStore::open(path, services::secret_keys(settings)?).await;
             opened.with_context(|| format!("cannot migrate {}", path.display()))?;
             anstream::eprintln!("configuration in {}: as it should be", path.display());
         }

@@ -88,6 +88,8 @@ pub struct ClickHouseSettings {
 pub struct LibsqlSettings {
     pub location: Option<LibsqlLocation>,
     pub token: Option<Secret>,
+    /// Seals the secrets of monitors at rest.
+    pub secret_key: Option<Secret>,
     /// A PEM file with authorities to trust beside the system's.
     pub ca: Option<PathBuf>,
     /// How often replicas look for changes without being told.
@@ -263,6 +265,7 @@ fn libsql(section: &Section<'_>) -> LibsqlSettings {
     LibsqlSettings {
         location: section.secret("url", |text| location(text, &folder)),
         token: section.secret("token", |text| Ok(Secret::new(text))),
+        secret_key: section.secret("secret_key", |text| Ok(Secret::new(text))),
         ca: section.path("ca"),
         sync_interval: section
             .parse("sync_interval", |text| {

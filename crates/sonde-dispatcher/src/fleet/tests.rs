@@ -109,7 +109,7 @@ impl Fleet {
             clock,
             settings: settings(),
             partitions: 2,
-            keys: TaskKeys::none(),
+            keys: SealingKeys::none(),
             metrics,
             id: format!("d{}", self.feeds.len()),
             internal_clock: self.internal_clock,

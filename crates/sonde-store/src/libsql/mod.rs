@@ -1,7 +1,10 @@
 //! The libSQL backend: a local file with one writer, a primary over HTTP, or a replica of one.
 
+mod account_store;
+mod accounts;
 mod queries;
 mod replica;
+mod resources;
 mod schema;
 
 use std::path::Path;
@@ -11,15 +14,22 @@ use async_trait::async_trait;
 use sonde_core::{Monitor, MonitorId, Region, WorkspaceId};
 use sonde_libsql::libsql::{self, Connection};
 use sonde_libsql::{LocalFile, OpenError, Remote, Unavailable, blocking};
+use sonde_seal::SealingKeys;
 use tokio::sync::Mutex;
 
 pub use replica::{Replica, SyncStatus};
 pub use sonde_libsql::{Migrated, Primary};
 
-use crate::{Changes, ConfigStore, Monitors, Result, Revision, StoreError};
+use crate::{
+    AuditEntry, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result, Revision,
+    StoreError, Stored,
+};
 
 /// The configuration of one machine in one file, or that of a fleet at its primary.
-pub struct LibsqlStore(Backend);
+pub struct LibsqlStore {
+    backend: Backend,
+    keys: SealingKeys,
+}
 
 enum Backend {
     File {
@@ -30,20 +40,25 @@ enum Backend {
 }
 
 impl LibsqlStore {
-    /// Opens or creates the file, readable by its owner alone, and migrates it.
-    pub async fn open(path: &Path) -> Result<Self> {
+    /// Opens or creates the file, readable by its owner alone, and migrates it. `keys` seal and open secrets; without any,
+    /// they are stored in the clear.
+    pub async fn open(path: &Path, keys: SealingKeys) -> Result<Self> {
         let (file, writer) = LocalFile::open(path, schema::MIGRATIONS).await?;
-        Ok(Self(Backend::File {
-            file,
-            writer: Arc::new(Mutex::new(writer)),
-        }))
+        let writer = Arc::new(Mutex::new(writer));
+        let backend = Backend::File { file, writer };
+        Ok(Self { backend, keys })
     }
 
     /// Connects to a primary whose schema is this release's.
-    pub async fn remote(primary: &Primary) -> Result<Self> {
+    pub async fn remote(primary: &Primary, keys: SealingKeys) -> Result<Self> {
         let remote = Remote::new(primary).await?;
         expect_schema(remote.schema().await?)?;
-        Ok(Self(Backend::Remote(remote)))
+        Ok(Self::at(remote, keys))
+    }
+
+    fn at(remote: Remote, keys: SealingKeys) -> Self {
+        let backend = Backend::Remote(remote);
+        Self { backend, keys }
     }
 
     /// Brings the primary to this release's schema. Safe to run any number of times, also at once.
@@ -55,7 +70,7 @@ impl LibsqlStore {
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match &self.0 {
+        match &self.backend {
             Backend::Remote(remote) => remote.call(question).await,
             Backend::File { file, .. } => {
                 let file = file.clone();
@@ -68,7 +83,7 @@ impl LibsqlStore {
         &self,
         change: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        match &self.0 {
+        match &self.backend {
             Backend::Remote(remote) => remote.call(change).await,
             Backend::File { writer, .. } => {
                 let writer = writer.clone().lock_owned().await;
@@ -81,33 +96,69 @@ impl LibsqlStore {
 #[async_trait]
 impl ConfigStore for LibsqlStore {
     async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors> {
-        let workspace = workspace.clone();
-        self.read(async move |connection| queries::monitors(connection, &workspace).await)
+        let (workspace, keys) = (workspace.clone(), self.keys.clone());
+        self.read(async move |it| queries::monitors(it, &workspace, &keys).await)
             .await
     }
 
-    async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>> {
-        let (workspace, id) = (workspace.clone(), id.clone());
-        self.read(async move |connection| queries::monitor(connection, &workspace, &id).await)
+    async fn monitor(
+        &self,
+        workspace: &WorkspaceId,
+        id: &MonitorId,
+    ) -> Result<Option<Stored<Monitor>>> {
+        let (workspace, id, keys) = (workspace.clone(), id.clone(), self.keys.clone());
+        self.read(async move |it| queries::monitor(it, &workspace, &id, &keys).await)
             .await
     }
 
     async fn changes(&self, since: Option<Revision>) -> Result<Changes> {
-        self.read(async move |connection| queries::changes(connection, since).await)
+        let keys = self.keys.clone();
+        self.read(async move |it| queries::changes(it, since, &keys).await)
             .await
     }
 
     async fn regions(&self) -> Result<Vec<Region>> {
-        self.read(async |connection| queries::regions(connection).await)
+        self.read(async |it| queries::regions(it).await).await
+    }
+
+    async fn resources(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored<Resource>>> {
+        let (workspace, after) = (workspace.clone(), after.to_owned());
+        self.read(async move |it| resources::list(it, &workspace, kind, &after, limit).await)
             .await
     }
 
-    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
-        let (workspace, monitors) = (workspace.clone(), monitors.to_vec());
-        self.write(async move |connection| {
-            queries::replace_monitors(connection, &workspace, &monitors).await
-        })
-        .await
+    async fn resource(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        id: &str,
+    ) -> Result<Option<Stored<Resource>>> {
+        let (workspace, id) = (workspace.clone(), id.to_owned());
+        self.read(async move |it| resources::one(it, &workspace, kind, &id).await)
+            .await
+    }
+
+    async fn change(&self, change: Change) -> Result<()> {
+        let keys = self.keys.clone();
+        self.write(async move |it| resources::change(it, &change, &keys).await)
+            .await
+    }
+
+    async fn audit(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>> {
+        let workspace = workspace.clone();
+        self.read(async move |it| resources::audit(it, &workspace, before, limit).await)
+            .await
     }
 }
 
@@ -167,14 +218,14 @@ mod tests {
     impl Fresh {
         async fn open() -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let store = LibsqlStore::open(&directory.path().join("store.db"))
+            let store = LibsqlStore::open(&directory.path().join("store.db"), keys())
                 .await
                 .unwrap();
             Self { store, directory }
         }
 
         async fn run(&self, sql: &str) {
-            let Backend::File { file, .. } = &self.store.0 else {
+            let Backend::File { file, .. } = &self.store.backend else {
                 unreachable!("it was opened as a file");
             };
             let connection = file.connect().unwrap();
@@ -187,6 +238,10 @@ mod tests {
         fn deref(&self) -> &LibsqlStore {
             &self.store
         }
+    }
+
+    fn keys() -> SealingKeys {
+        SealingKeys::parse(crate::conformance::KEY).unwrap()
     }
 
     fn monitor(id: &str) -> Monitor {
@@ -202,11 +257,11 @@ mod tests {
         let monitors = [monitor("a"), monitor("b"), monitor("c")];
         fresh.replace_monitors(&local, &monitors).await.unwrap();
         fresh
-            .run("UPDATE monitors SET body = '{}' WHERE id = 'b'")
+            .run("UPDATE resources SET body = '{}' WHERE id = 'b'")
             .await;
         let found = fresh.monitors(&local).await.unwrap();
-        assert_eq!(found.monitors, [monitor("a"), monitor("c")]);
         let unreadable: Vec<String> = found.unreadable.iter().map(ToString::to_string).collect();
+        assert_eq!(found.into_values(), [monitor("a"), monitor("c")]);
         assert_eq!(unreadable, ["stored monitor `b` is unreadable"]);
         let one = fresh.monitor(&local, &monitors[1].id).await;
         assert!(matches!(one, Err(StoreError::Corrupt { id, .. }) if id == "b"));
@@ -220,10 +275,10 @@ mod tests {
         fresh.replace_monitors(&local, &before).await.unwrap();
         let twice = [monitor("c"), monitor("c")];
         fresh.replace_monitors(&local, &twice).await.unwrap_err();
-        assert_eq!(fresh.monitors(&local).await.unwrap().monitors, before);
+        assert_eq!(fresh.monitors(&local).await.unwrap().into_values(), before);
         let after = [monitor("c")];
         fresh.replace_monitors(&local, &after).await.unwrap();
-        assert_eq!(fresh.monitors(&local).await.unwrap().monitors, after);
+        assert_eq!(fresh.monitors(&local).await.unwrap().into_values(), after);
     }
 
     /// As many revisions and removed monitors as a store is told to have had.
@@ -239,7 +294,7 @@ mod tests {
                 "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {revisions})
                     INSERT INTO revisions SELECT {newest} + n FROM n;
                 WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {removed})
-                    INSERT INTO removed_monitors SELECT 'default', 'gone-' || n, {newest} + 1 FROM n;"
+                    INSERT INTO removed_resources SELECT 'default', 'monitor', 'gone-' || n, {newest} + 1 FROM n;"
             ))
             .await;
         let next = [monitor("c")];
@@ -278,7 +333,7 @@ mod tests {
         let insert = "INSERT INTO monitors VALUES ('default', ?1, 0, ?2), ('default', 'b', 1, '?')";
         writer.execute(insert, ("a", body)).await.unwrap();
         drop((file, writer));
-        let store = LibsqlStore::open(&path).await.unwrap();
+        let store = LibsqlStore::open(&path, SealingKeys::none()).await.unwrap();
         let found = store.changes(None).await.unwrap();
         assert_eq!(
             (found.changed, found.unreadable.len()),
@@ -293,13 +348,17 @@ mod tests {
     async fn a_newer_schema_is_refused() {
         let fresh = Fresh::open().await;
         fresh.run("PRAGMA user_version = 99").await;
-        let opened = LibsqlStore::open(&fresh.directory.path().join("store.db")).await;
+        let opened = LibsqlStore::open(
+            &fresh.directory.path().join("store.db"),
+            SealingKeys::none(),
+        )
+        .await;
         let error = opened.err().unwrap();
         assert!(matches!(
             error,
             StoreError::NewerSchema {
                 found: 99,
-                known: 2
+                known: 3
             }
         ));
     }
@@ -309,14 +368,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("data/store.db");
         let local = WorkspaceId::local();
-        let first = LibsqlStore::open(&path).await.unwrap();
+        let first = LibsqlStore::open(&path, SealingKeys::none()).await.unwrap();
         first
             .replace_monitors(&local, &[monitor("a")])
             .await
             .unwrap();
-        let second = LibsqlStore::open(&path).await.unwrap();
+        let second = LibsqlStore::open(&path, SealingKeys::none()).await.unwrap();
         let found = second.monitors(&local).await.unwrap();
-        assert_eq!(found.monitors, [monitor("a")]);
+        assert_eq!(found.into_values(), [monitor("a")]);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let wal = path.with_extension("db-wal");
         assert_eq!([mode(&path), mode(&wal)], [0o600, 0o600]);

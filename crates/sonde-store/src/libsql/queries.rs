@@ -1,21 +1,27 @@
 //! What is asked of a connection, whether it leads to a file, a replica or the primary: each is one statement, so each
 //! sees one state of the store.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use sonde_core::{Monitor, MonitorId, PackedMonitor, Packer, Region, WorkspaceId};
+use sonde_libsql::libsql::{Connection, Row};
+use sonde_seal::SealingKeys;
 
-use sonde_core::{Monitor, MonitorId, Packer, Region, WorkspaceId};
-use sonde_libsql::libsql::{Connection, Value};
+use super::{resources, unavailable};
+use crate::{Changes, Monitors, Result, Revision, StoreError, Stored};
 
-use super::unavailable;
-use crate::{Changes, Monitors, Result, Revision, StoreError};
+const MONITOR: &str =
+    "SELECT id, body, sealed, version, managed_by, created_us, updated_us FROM resources
+        WHERE workspace = ?1 AND kind = 'monitor'";
 
-pub(super) async fn monitors(connection: &Connection, workspace: &WorkspaceId) -> Result<Monitors> {
-    let sql = "SELECT id, body FROM monitors WHERE workspace = ?1 ORDER BY position";
-    let mut rows = connection.query(sql, [workspace.as_str()]).await?;
+pub(super) async fn monitors(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    keys: &SealingKeys,
+) -> Result<Monitors> {
+    let sql = format!("{MONITOR} ORDER BY position");
+    let mut rows = connection.query(&sql, [workspace.as_str()]).await?;
     let mut found = Monitors::default();
     while let Some(row) = rows.next().await? {
-        match parse(row.get_str(0)?, row.get_str(1)?) {
+        match stored(&row, keys) {
             Ok(monitor) => found.monitors.push(monitor),
             Err(error) => found.unreadable.push(error),
         }
@@ -27,14 +33,22 @@ pub(super) async fn monitor(
     connection: &Connection,
     workspace: &WorkspaceId,
     id: &MonitorId,
-) -> Result<Option<Monitor>> {
-    let sql = "SELECT body FROM monitors WHERE workspace = ?1 AND id = ?2";
+    keys: &SealingKeys,
+) -> Result<Option<Stored<Monitor>>> {
+    let sql = format!("{MONITOR} AND id = ?2");
     let params = [workspace.as_str(), id.as_str()];
-    let mut rows = connection.query(sql, params).await?;
-    match rows.next().await? {
-        Some(row) => parse(id.as_str(), row.get_str(0)?).map(Some),
-        None => Ok(None),
-    }
+    let mut rows = connection.query(&sql, params).await?;
+    let row = rows.next().await?;
+    row.map(|row| stored(&row, keys)).transpose()
+}
+
+/// From the columns of [`MONITOR`].
+fn stored(row: &Row, keys: &SealingKeys) -> Result<Stored<Monitor>> {
+    let sealed: Option<String> = row.get(2)?;
+    Ok(Stored {
+        value: parse(row.get_str(0)?, row.get_str(1)?, sealed.as_deref(), keys)?,
+        meta: resources::meta(row, 3)?,
+    })
 }
 
 pub(super) async fn regions(connection: &Connection) -> Result<Vec<Region>> {
@@ -54,25 +68,31 @@ pub(super) async fn regions(connection: &Connection) -> Result<Vec<Region>> {
 
 /// No row of kind `revision` comes when `?1` is not known, and then the others mean nothing.
 const CHANGES_SINCE: &str = "
-SELECT 'revision' AS kind, NULL, NULL, NULL, revision FROM revisions
+SELECT 'revision' AS what, NULL, NULL, NULL, NULL, revision FROM revisions
     WHERE revision = (SELECT max(revision) FROM revisions)
         AND EXISTS (SELECT 1 FROM revisions WHERE revision = ?1)
-UNION ALL SELECT 'changed', workspace, id, body, NULL FROM monitors WHERE revision > ?1
-UNION ALL SELECT 'removed', workspace, id, NULL, NULL FROM removed_monitors WHERE revision > ?1
+UNION ALL SELECT 'changed', workspace, id, body, sealed, NULL FROM resources
+    WHERE revision > ?1 AND kind = 'monitor'
+UNION ALL SELECT 'removed', workspace, id, NULL, NULL, NULL FROM removed_resources
+    WHERE revision > ?1 AND kind = 'monitor'
 ";
 
 const EVERYTHING: &str = "
-SELECT 'revision' AS kind, NULL, NULL, NULL, max(revision) FROM revisions
-UNION ALL SELECT 'changed', workspace, id, body, NULL FROM monitors
+SELECT 'revision' AS what, NULL, NULL, NULL, NULL, max(revision) FROM revisions
+UNION ALL SELECT 'changed', workspace, id, body, sealed, NULL FROM resources WHERE kind = 'monitor'
 ";
 
-pub(super) async fn changes(connection: &Connection, since: Option<Revision>) -> Result<Changes> {
+pub(super) async fn changes(
+    connection: &Connection,
+    since: Option<Revision>,
+    keys: &SealingKeys,
+) -> Result<Changes> {
     if let Some(Revision(since)) = since
-        && let Some(changes) = collect(connection, CHANGES_SINCE, vec![since]).await?
+        && let Some(changes) = collect(connection, CHANGES_SINCE, vec![since], keys).await?
     {
         return Ok(changes);
     }
-    let everything = collect(connection, EVERYTHING, vec![]).await?;
+    let everything = collect(connection, EVERYTHING, vec![], keys).await?;
     let changes = everything.ok_or_else(|| unavailable("the store has no revision"))?;
     Ok(Changes {
         complete: true,
@@ -93,6 +113,7 @@ async fn collect(
     connection: &Connection,
     sql: &str,
     parameters: Vec<i64>,
+    keys: &SealingKeys,
 ) -> Result<Option<Changes>> {
     let mut rows = connection.query(sql, parameters).await?;
     let mut revision = None;
@@ -100,10 +121,10 @@ async fn collect(
     let mut packer = Packer::default();
     while let Some(row) = rows.next().await? {
         match row.get_str(0)? {
-            "revision" => revision = Some(Revision(row.get(4)?)),
-            "changed" => match packer.pack(row.get_str(3)?, None) {
+            "revision" => revision = Some(Revision(row.get(5)?)),
+            "changed" => match changed(&row, &mut packer, keys) {
                 Ok(monitor) => changes.changed.push(monitor),
-                Err(error) => changes.unreadable.push(corrupt(row.get_str(2)?, error)),
+                Err(error) => changes.unreadable.push(error),
             },
             _ => match name(row.get_str(1)?, row.get_str(2)?) {
                 Ok(name) => changes.removed.push(name),
@@ -118,53 +139,24 @@ async fn collect(
     }))
 }
 
-/// How much of the monitors one row carries: a server takes 10 MB, and less than half of them is easy to hold.
-const PART: usize = 4_000_000;
-
-/// The database does the rest; see the trigger `replace_monitors`. However many rows it takes, it is one statement.
-pub(super) async fn replace_monitors(
-    connection: &Connection,
-    workspace: &WorkspaceId,
-    monitors: &[Monitor],
-) -> Result<()> {
-    let ids: Vec<&MonitorId> = monitors.iter().map(|monitor| &monitor.id).collect();
-    let regions: BTreeSet<&Region> = monitors.iter().flat_map(|it| &it.regions).collect();
-    let ids = serde_json::to_string(&ids).map_err(unavailable)?;
-    let regions = serde_json::to_string(&regions).map_err(unavailable)?;
-    let mut sql = "INSERT INTO monitor_replacements (workspace, ids, regions, position, monitors)
-        VALUES (?1, ?2, ?3, 0, '[]')"
-        .to_owned();
-    let mut values: Vec<Value> = vec![workspace.as_str().into(), ids.into(), regions.into()];
-    for (position, part) in parts(monitors)? {
-        let number = values.len() + 1;
-        write!(sql, ", (?1, NULL, NULL, {position}, ?{number})").map_err(unavailable)?;
-        values.push(part.into());
-    }
-    connection.execute(&sql, values).await?;
-    Ok(())
+fn changed(row: &Row, packer: &mut Packer, keys: &SealingKeys) -> Result<PackedMonitor> {
+    let (workspace, id) = (row.get_str(1)?, row.get_str(2)?);
+    let sealed: Option<String> = row.get(4)?;
+    let spec = sealed.map(|sealed| resources::open(workspace, id, &sealed, keys));
+    let spec = spec.transpose().map_err(|source| corrupt(id, source))?;
+    packer
+        .pack(row.get_str(3)?, spec)
+        .map_err(|source| corrupt(id, source))
 }
 
-/// JSON arrays of a size that a server takes, and where in the whole each begins.
-fn parts(monitors: &[Monitor]) -> Result<Vec<(usize, String)>> {
-    let mut parts: Vec<(usize, String)> = Vec::new();
-    for (position, monitor) in monitors.iter().enumerate() {
-        let body = serde_json::to_string(monitor).map_err(unavailable)?;
-        match parts.last_mut() {
-            Some((_, part)) if part.len() + body.len() < PART => {
-                part.push(',');
-                part.push_str(&body);
-            }
-            _ => parts.push((position, format!("[{body}"))),
-        }
+fn parse(id: &str, body: &str, sealed: Option<&str>, keys: &SealingKeys) -> Result<Monitor> {
+    let mut monitor: Monitor = serde_json::from_str(body).map_err(|source| corrupt(id, source))?;
+    if let Some(sealed) = sealed {
+        let workspace = monitor.workspace.as_str();
+        let opened = resources::open(workspace, id, sealed, keys);
+        monitor.spec = opened.map_err(|source| corrupt(id, source))?;
     }
-    for (_, part) in &mut parts {
-        part.push(']');
-    }
-    Ok(parts)
-}
-
-fn parse(id: &str, body: &str) -> Result<Monitor> {
-    serde_json::from_str(body).map_err(|source| corrupt(id, source))
+    Ok(monitor)
 }
 
 fn name(workspace: &str, id: &str) -> Result<(WorkspaceId, MonitorId)> {
@@ -173,7 +165,7 @@ fn name(workspace: &str, id: &str) -> Result<(WorkspaceId, MonitorId)> {
     Ok((workspace, id))
 }
 
-fn corrupt(id: &str, source: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+fn corrupt(id: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
     StoreError::Corrupt {
         what: "monitor",
         id: id.to_owned(),

@@ -14,12 +14,16 @@ use serde::{Deserialize, Serialize};
 use sonde_core::{Clock, Monitor, MonitorId, Region, Timestamp, WorkspaceId};
 use sonde_libsql::libsql::{self, Connection};
 use sonde_libsql::{LocalFile, Remote, ReplicaFile, Unavailable, blocking};
+use sonde_seal::SealingKeys;
 use tokio::sync::{Mutex, Notify, RwLock, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, LibsqlStore, Primary, expect_schema, queries, unavailable};
-use crate::{Changes, ConfigStore, Monitors, Result, Revision, StoreError};
+use super::{LibsqlStore, Primary, expect_schema, queries, resources, unavailable};
+use crate::{
+    AuditEntry, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result, Revision,
+    StoreError, Stored,
+};
 
 /// How often the primary is asked for news when nobody nudges.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -54,6 +58,7 @@ pub struct Replica {
     url: String,
     reader: LocalFile,
     primary: LibsqlStore,
+    keys: SealingKeys,
     remote: Remote,
     clock: Arc<dyn Clock>,
     period: Duration,
@@ -75,13 +80,19 @@ enum SyncError {
 impl Replica {
     /// Takes what is left of an earlier run when that is whole and of this primary, or else starts anew; so it works
     /// while the primary is away. Refuses a newer schema.
-    pub async fn open(path: &Path, primary: &Primary, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub async fn open(
+        path: &Path,
+        primary: &Primary,
+        keys: SealingKeys,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let file = ReplicaFile::new(path, primary)?;
         let remote = Remote::new(primary).await?;
         let replica = Self {
             reader: file.reader().await?,
             url: primary.url.clone(),
-            primary: LibsqlStore(Backend::Remote(remote.clone())),
+            primary: LibsqlStore::at(remote.clone(), keys.clone()),
+            keys,
             remote,
             clock,
             period: PERIOD,
@@ -308,34 +319,72 @@ impl Replica {
 #[async_trait]
 impl ConfigStore for Replica {
     async fn monitors(&self, workspace: &WorkspaceId) -> Result<Monitors> {
-        let workspace = workspace.clone();
-        self.read(async move |connection| queries::monitors(connection, &workspace).await)
+        let (workspace, keys) = (workspace.clone(), self.keys.clone());
+        self.read(async move |it| queries::monitors(it, &workspace, &keys).await)
             .await
     }
 
-    async fn monitor(&self, workspace: &WorkspaceId, id: &MonitorId) -> Result<Option<Monitor>> {
-        let (workspace, id) = (workspace.clone(), id.clone());
-        self.read(async move |connection| queries::monitor(connection, &workspace, &id).await)
+    async fn monitor(
+        &self,
+        workspace: &WorkspaceId,
+        id: &MonitorId,
+    ) -> Result<Option<Stored<Monitor>>> {
+        let (workspace, id, keys) = (workspace.clone(), id.clone(), self.keys.clone());
+        self.read(async move |it| queries::monitor(it, &workspace, &id, &keys).await)
             .await
     }
 
     async fn changes(&self, since: Option<Revision>) -> Result<Changes> {
-        self.read(async move |connection| queries::changes(connection, since).await)
+        let keys = self.keys.clone();
+        self.read(async move |it| queries::changes(it, since, &keys).await)
             .await
     }
 
     async fn regions(&self) -> Result<Vec<Region>> {
-        self.read(async |connection| queries::regions(connection).await)
+        self.read(async |it| queries::regions(it).await).await
+    }
+
+    async fn resources(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Stored<Resource>>> {
+        let (workspace, after) = (workspace.clone(), after.to_owned());
+        self.read(async move |it| resources::list(it, &workspace, kind, &after, limit).await)
+            .await
+    }
+
+    async fn resource(
+        &self,
+        workspace: &WorkspaceId,
+        kind: ResourceKind,
+        id: &str,
+    ) -> Result<Option<Stored<Resource>>> {
+        let (workspace, id) = (workspace.clone(), id.to_owned());
+        self.read(async move |it| resources::one(it, &workspace, kind, &id).await)
             .await
     }
 
     /// At the primary; whoever reads this replica afterwards sees it, unless the sync fails: the status tells.
-    async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {
-        self.primary.replace_monitors(workspace, monitors).await?;
+    async fn change(&self, change: Change) -> Result<()> {
+        self.primary.change(change).await?;
         if timeout(OWN_WRITE_TIMEOUT, self.sync()).await.is_err() {
             self.wake.notify_one();
         }
         Ok(())
+    }
+
+    async fn audit(
+        &self,
+        workspace: &WorkspaceId,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>> {
+        let workspace = workspace.clone();
+        self.read(async move |it| resources::audit(it, &workspace, before, limit).await)
+            .await
     }
 }
 

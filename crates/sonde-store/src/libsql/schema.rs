@@ -5,7 +5,7 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS];
+pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -97,5 +97,197 @@ CREATE TRIGGER replace_monitors INSTEAD OF INSERT ON monitor_replacements BEGIN
     DELETE FROM revisions
         WHERE revision < (SELECT revision FROM removed_monitors ORDER BY revision DESC LIMIT 1 OFFSET 100000);
     DELETE FROM removed_monitors WHERE revision <= (SELECT min(revision) FROM revisions);
+END;
+";
+
+/// Monitors become resources as all else that people configure, with versions, an audit log and accounts.
+///
+/// A change is some rows of `changes` in one statement, each with a part of what is put: see `replace_monitors` above.
+/// What is to be removed is marked with revision -1 first, so that each following statement finds it by its index.
+const RESOURCES: &str = "
+CREATE TABLE resources (
+    workspace TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    position INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    sealed TEXT,
+    managed_by TEXT,
+    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    created_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL,
+    PRIMARY KEY (workspace, kind, id)
+) STRICT;
+INSERT INTO resources
+    SELECT workspace, 'monitor', id, position, body, NULL, NULL, 1, revision, now, now
+    FROM monitors, (SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) AS now);
+CREATE INDEX resources_revision ON resources (revision);
+CREATE INDEX resources_of_members ON resources (id) WHERE kind = 'member';
+
+CREATE TABLE removed_resources (
+    workspace TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (workspace, kind, id)
+) STRICT;
+INSERT INTO removed_resources SELECT workspace, 'monitor', id, revision FROM removed_monitors;
+CREATE INDEX removed_resources_revision ON removed_resources (revision);
+
+DROP TRIGGER replace_monitors;
+DROP VIEW monitor_replacements;
+DROP TABLE monitors;
+DROP TABLE removed_monitors;
+
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    workspace TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    before TEXT,
+    after TEXT
+) STRICT;
+CREATE INDEX audit_of_workspace ON audit (workspace, number);
+
+CREATE TABLE users (
+    id TEXT NOT NULL PRIMARY KEY,
+    email TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    password TEXT,
+    created_us INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user TEXT NOT NULL,
+    PRIMARY KEY (issuer, subject)
+) STRICT;
+
+CREATE TABLE credentials (
+    hash TEXT NOT NULL PRIMARY KEY,
+    kind TEXT NOT NULL,
+    workspace TEXT,
+    holder TEXT,
+    created_us INTEGER NOT NULL,
+    expires_us INTEGER,
+    last_used_us INTEGER
+) STRICT;
+CREATE INDEX credentials_holder ON credentials (kind, workspace, holder);
+
+CREATE VIEW clock AS SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) AS now_us;
+
+CREATE VIEW changes AS SELECT
+    '' AS workspace, '' AS actor,
+    '' AS only_ids, '' AS only_managed_by, '[]' AS removes, '[]' AS puts;
+
+CREATE TRIGGER change INSTEAD OF INSERT ON changes BEGIN
+    SELECT RAISE(ABORT, 'one thing is put twice') FROM (
+        SELECT count(*) AS named, count(DISTINCT (value ->> '$.kind') || '/' || (value ->> '$.id')) AS ids
+        FROM json_each(NEW.puts)
+    ) WHERE named <> ids;
+    SELECT RAISE(ABORT, 'two monitors have one id') FROM (
+        SELECT count(*) AS named, count(DISTINCT value) AS ids FROM json_each(NEW.only_ids)
+    ) WHERE NEW.only_ids IS NOT NULL AND named <> ids;
+    SELECT RAISE(ABORT, 'version conflict')
+        FROM (
+            SELECT value FROM json_each(NEW.puts) UNION ALL SELECT value FROM json_each(NEW.removes)
+        ) AS one
+        LEFT JOIN resources ON resources.workspace = NEW.workspace
+            AND resources.kind = one.value ->> '$.kind' AND resources.id = one.value ->> '$.id'
+        WHERE one.value ->> '$.expected' IS NOT NULL
+            AND one.value ->> '$.expected' <> coalesce(resources.version, 0);
+
+    UPDATE resources SET revision = -1
+        WHERE workspace = NEW.workspace AND (kind, id) IN (
+            SELECT value ->> '$.kind', value ->> '$.id' FROM json_each(NEW.removes)
+        );
+    UPDATE resources SET revision = -1
+        WHERE NEW.only_ids IS NOT NULL AND workspace = NEW.workspace AND kind = 'monitor'
+            AND (NEW.only_managed_by IS NULL OR managed_by = NEW.only_managed_by)
+            AND id NOT IN (SELECT value FROM json_each(NEW.only_ids));
+    INSERT INTO audit (workspace, at_us, actor, action, kind, id, before)
+        SELECT workspace, (SELECT now_us FROM clock), NEW.actor, 'removed', kind, id, body FROM resources
+        WHERE NEW.actor IS NOT NULL AND revision = -1;
+    INSERT OR REPLACE INTO removed_resources
+        SELECT workspace, kind, id, (SELECT revision FROM next_revision) FROM resources WHERE revision = -1;
+    DELETE FROM credentials WHERE (kind, workspace, holder) IN (
+        SELECT kind, workspace, id FROM resources WHERE revision = -1
+    );
+    DELETE FROM resources WHERE revision = -1;
+
+    INSERT INTO audit (workspace, at_us, actor, action, kind, id, before, after)
+        SELECT NEW.workspace, (SELECT now_us FROM clock), NEW.actor, iif(resources.id IS NULL, 'created', 'updated'),
+            one.value ->> '$.kind', one.value ->> '$.id', resources.body, one.value -> '$.body'
+        FROM json_each(NEW.puts) AS one
+        LEFT JOIN resources ON resources.workspace = NEW.workspace
+            AND resources.kind = one.value ->> '$.kind' AND resources.id = one.value ->> '$.id'
+        WHERE NEW.actor IS NOT NULL AND (
+            resources.id IS NULL OR resources.body <> one.value -> '$.body'
+            OR resources.sealed IS NOT one.value ->> '$.sealed'
+            OR resources.managed_by IS NOT one.value ->> '$.managed_by'
+        );
+    DELETE FROM removed_resources
+        WHERE workspace = NEW.workspace AND (kind, id) IN (
+            SELECT value ->> '$.kind', value ->> '$.id' FROM json_each(NEW.puts)
+        );
+    INSERT INTO resources (
+        workspace, kind, id, position, body, sealed, managed_by, version, revision, created_us, updated_us
+    )
+        SELECT NEW.workspace, one.value ->> '$.kind', one.value ->> '$.id',
+            coalesce(
+                one.value ->> '$.position',
+                resources.position,
+                one.key + 1 + (
+                    SELECT coalesce(max(position), -1) FROM resources AS others
+                    WHERE others.workspace = NEW.workspace AND others.kind = one.value ->> '$.kind'
+                )
+            ),
+            one.value -> '$.body', one.value ->> '$.sealed', one.value ->> '$.managed_by', 1,
+            (SELECT revision FROM next_revision), (SELECT now_us FROM clock), (SELECT now_us FROM clock)
+        FROM json_each(NEW.puts) AS one
+        LEFT JOIN resources ON resources.workspace = NEW.workspace
+            AND resources.kind = one.value ->> '$.kind' AND resources.id = one.value ->> '$.id'
+        WHERE true
+        ON CONFLICT (workspace, kind, id) DO UPDATE SET
+            position = excluded.position,
+            body = excluded.body,
+            sealed = excluded.sealed,
+            managed_by = excluded.managed_by,
+            (version, revision, updated_us) = (
+                SELECT version + 1, excluded.revision, excluded.updated_us
+                WHERE body <> excluded.body OR sealed IS NOT excluded.sealed
+                    OR managed_by IS NOT excluded.managed_by
+                UNION ALL SELECT version, revision, updated_us LIMIT 1
+            )
+        WHERE body <> excluded.body OR sealed IS NOT excluded.sealed
+            OR managed_by IS NOT excluded.managed_by OR position <> excluded.position;
+    INSERT OR REPLACE INTO credentials (hash, kind, workspace, holder, created_us, expires_us)
+        SELECT value ->> '$.credential.hash', value ->> '$.kind', NEW.workspace, value ->> '$.id',
+            (SELECT now_us FROM clock), value ->> '$.credential.expires_us'
+        FROM json_each(NEW.puts) WHERE value ->> '$.credential.hash' IS NOT NULL;
+
+    INSERT OR IGNORE INTO regions
+        SELECT NEW.workspace, region.value
+        FROM json_each(NEW.puts) AS one, json_each(one.value, '$.body.regions') AS region
+        WHERE one.value ->> '$.kind' = 'monitor';
+    DELETE FROM regions WHERE workspace = NEW.workspace AND region NOT IN (
+        SELECT region.value FROM resources, json_each(resources.body, '$.regions') AS region
+        WHERE resources.workspace = NEW.workspace AND resources.kind = 'monitor'
+    );
+
+    INSERT INTO revisions
+        SELECT revision FROM next_revision
+        WHERE EXISTS (SELECT 1 FROM resources WHERE resources.revision = next_revision.revision)
+            OR EXISTS (SELECT 1 FROM removed_resources WHERE removed_resources.revision = next_revision.revision);
+    DELETE FROM revisions
+        WHERE revision <= (SELECT revision FROM revisions ORDER BY revision DESC LIMIT 1 OFFSET 4096);
+    DELETE FROM revisions
+        WHERE revision < (SELECT revision FROM removed_resources ORDER BY revision DESC LIMIT 1 OFFSET 100000);
+    DELETE FROM removed_resources WHERE revision <= (SELECT min(revision) FROM revisions);
 END;
 ";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use sonde_queue::TaskKeys;
+use sonde_queue::SealingKeys;
 use sonde_tests::services::{self, Amqp, Broker, Clickhouse, Engine, Libsql};
 use sonde_tests::sonde::{Output, Running, Sonde};
 use tempfile::TempDir;
@@ -197,8 +197,8 @@ impl Role {
 }
 
 /// What the fleets here seal their tasks with.
-pub(crate) fn task_keys() -> anyhow::Result<TaskKeys> {
-    Ok(TaskKeys::parse(TASK_KEY)?)
+pub(crate) fn task_keys() -> anyhow::Result<SealingKeys> {
+    Ok(SealingKeys::parse(TASK_KEY)?)
 }
 
 /// `count` monitors of one target, every five seconds, with the assertions that people write.

@@ -55,13 +55,15 @@ pub(super) async fn run(load: Load) -> Result<Exit, Error> {
     let workspace = &load.workspace;
     let before = store.monitors(workspace).await;
     let before = before.context("cannot read what the workspace has")?;
-    if monitors.is_empty() && !load.allow_empty && !before.monitors.is_empty() {
-        let count = before.monitors.len();
+    let all_readable = before.unreadable.is_empty();
+    let stored = before.into_values();
+    if monitors.is_empty() && !load.allow_empty && !stored.is_empty() {
+        let count = stored.len();
         return Err(Error::usage(format!(
             "the file has no monitors, and workspace `{workspace}` has {count}: --allow-empty removes them"
         )));
     }
-    let difference = Difference::between(&before.monitors, &monitors);
+    let difference = Difference::between(&stored, &monitors);
     let written = store.replace_monitors(workspace, &monitors).await;
     written.context("cannot write the configuration")?;
     Stdout::new().write(&difference.lines())?;
@@ -75,7 +77,7 @@ pub(super) async fn run(load: Load) -> Result<Exit, Error> {
     anstream::eprintln!(
         "workspace `{workspace}`: {added} added, {changed} changed, {removed} removed, {same} as before"
     );
-    if added + changed + removed > 0 || !before.unreadable.is_empty() {
+    if added + changed + removed > 0 || !all_readable {
         announce(&settings).await;
     }
     Ok(Exit::Ok)

@@ -9,7 +9,8 @@ use sonde_core::{
     Check, CheckResult, Clock as _, Monitor, QueueSettings, Region, RunId, SystemClock,
 };
 use sonde_queue::{
-    Bus, Listener, Outgoing, Queue, QueueError, ResultsMessage, Route, TaskKeys, TaskMessage, Topic,
+    Bus, Listener, Outgoing, Queue, QueueError, ResultsMessage, Route, SealingKeys, TaskMessage,
+    Topic,
 };
 use tokio::time::{Instant, timeout_at};
 
@@ -29,7 +30,7 @@ struct Question<'a> {
     queue: &'a dyn Queue,
     bus: &'a dyn Bus,
     queues: &'a QueueSettings,
-    keys: TaskKeys,
+    keys: SealingKeys,
     monitor: Arc<Monitor>,
     regions: BTreeSet<Region>,
 }

@@ -50,7 +50,8 @@ impl Role {
         let libsql = &process.settings.libsql;
         let data = DataDirectory::lock(&process.settings.run.data)?;
         let primary = services::primary(&process.settings)?;
-        let replica = Replica::open(&data.replica(), &primary, Arc::clone(&process.clock)).await;
+        let (file, keys) = (data.replica(), services::secret_keys(&process.settings)?);
+        let replica = Replica::open(&file, &primary, keys, Arc::clone(&process.clock)).await;
         let replica = replica
             .context("cannot open the replica of the configuration")?
             .every(libsql.sync_interval);

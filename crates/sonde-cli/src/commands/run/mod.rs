@@ -16,7 +16,7 @@ use axum::Router;
 use prometheus_client::registry::Registry;
 use sonde_config::settings::{Role, Settings};
 use sonde_core::{Clock, QueueSettings, SystemClock};
-use sonde_queue::TaskKeys;
+use sonde_queue::SealingKeys;
 use sonde_queue::amqp::Amqp;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,7 +38,7 @@ struct Process {
     queues: QueueSettings,
     broker: Amqp,
     clock: Arc<dyn Clock>,
-    keys: TaskKeys,
+    keys: SealingKeys,
     /// Names this process in the fleet, in results and at the broker.
     id: String,
     apply_topology: bool,

@@ -15,7 +15,7 @@ use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
 use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
 use sonde_queue::memory::MemoryQueue;
-use sonde_queue::{Queue, TaskKeys, Topology};
+use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
 use sonde_service::Service;
 use sonde_store::ConfigStore;
@@ -115,7 +115,7 @@ impl Machine {
         let results = LibsqlResults::open(&data.results())
             .await
             .context("cannot open results")?;
-        let store = LibsqlStore::open(&data.configuration()).await;
+        let store = LibsqlStore::open(&data.configuration(), data.secret_keys()?).await;
         let store = store.context("cannot open the configuration store")?;
         let queue = Arc::new(MemoryQueue::new());
         let topology = Topology::new(&settings, std::slice::from_ref(&options.region), PARTITIONS);
@@ -168,7 +168,7 @@ impl Machine {
                 "a stored monitor is unreadable: what it missed is not known"
             );
         }
-        let previous: Vec<_> = previous.monitors.into_iter().map(Arc::new).collect();
+        let previous: Vec<_> = previous.into_values().into_iter().map(Arc::new).collect();
         let dispatcher = Dispatcher {
             queue: Arc::clone(&self.queue) as _,
             journal: Arc::new(FileJournal(Arc::clone(&self.results))),
@@ -191,7 +191,7 @@ impl Machine {
         let checker = Checker::new(CheckerParts {
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
-            keys: TaskKeys::none(),
+            keys: SealingKeys::none(),
             id: configuration::checker_id(&options.region),
             prober: options.prober()?,
             clock: Arc::clone(&self.clock),

@@ -12,8 +12,8 @@ use sonde_core::{
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{
     Announcement, Bus, Consumer, Depth, Election, Leader, LedgerMessage, Listener, Outgoing, Queue,
-    QueueDeclaration, QueueError, QueueName, Result, ResultsMessage, Route, TaskKeys, TaskMessage,
-    Topic, Topology, WatermarkMessage,
+    QueueDeclaration, QueueError, QueueName, Result, ResultsMessage, Route, SealingKeys,
+    TaskMessage, Topic, Topology, WatermarkMessage,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::time::Instant;
@@ -132,7 +132,7 @@ impl State {
     fn take(&mut self, message: &Outgoing) {
         match &message.route {
             Route::Checks { .. } => {
-                let task = TaskMessage::decode(&message.payload, &TaskKeys::none()).unwrap();
+                let task = TaskMessage::decode(&message.payload, &SealingKeys::none()).unwrap();
                 self.tasks.push(task);
             }
             Route::Results { .. } => {

@@ -12,7 +12,7 @@ use sonde_config::{DEFAULT_QUEUES, parse_queues};
 use sonde_core::{Clock as _, Region, SystemClock};
 use sonde_dispatcher::{FleetDispatcher, FleetMetrics};
 use sonde_queue::memory::{MemoryElection, MemoryQueue};
-use sonde_queue::{Consumer, Queue as _, QueueName, TaskMessage, Topology};
+use sonde_queue::{Consumer, Queue as _, QueueName, SealingKeys, TaskMessage, Topology};
 use sonde_store::ConfigStore as _;
 use sonde_store::libsql::LibsqlStore;
 use tokio::sync::mpsc;
@@ -51,7 +51,7 @@ pub(super) async fn dispatch(file: &Path, time: Duration) -> anyhow::Result<Disp
     let partitions = settings.partitions;
     let topology = Topology::new(&settings, std::slice::from_ref(&region), partitions);
     queue.declare(&topology).await?;
-    let store = LibsqlStore::open(file).await?;
+    let store = LibsqlStore::open(file, SealingKeys::none()).await?;
     let changes = store.changes(None).await?;
     ensure!(changes.unreadable.is_empty(), "the store is unreadable");
     let monitor = changes.changed.first().context("the store is empty")?;

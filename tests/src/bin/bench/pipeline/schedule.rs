@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use sonde_core::{Clock as _, Monitor, MonitorId, SystemClock, Timestamp, WorkspaceId};
 use sonde_dispatcher::Schedule;
+use sonde_queue::SealingKeys;
 use sonde_store::ConfigStore as _;
 use sonde_store::libsql::LibsqlStore;
 use tokio::process::Command;
@@ -156,7 +157,7 @@ async fn write(file: &Path, count: u32) -> anyhow::Result<()> {
         anyhow::Ok(monitor)
     });
     let monitors = monitors.collect::<Result<Vec<_>, _>>()?;
-    let store = LibsqlStore::open(file).await?;
+    let store = LibsqlStore::open(file, SealingKeys::none()).await?;
     store
         .replace_monitors(&WorkspaceId::local(), &monitors)
         .await?;
@@ -167,7 +168,7 @@ async fn write(file: &Path, count: u32) -> anyhow::Result<()> {
 pub(crate) async fn serve(file: &str) -> anyhow::Result<()> {
     let file = Path::new(file);
     let dispatching = lateness::dispatch(file, DISPATCHING).await?;
-    let store = LibsqlStore::open(file).await?;
+    let store = LibsqlStore::open(file, SealingKeys::none()).await?;
     let changes = store.changes(None).await?;
     let template = changes.changed.first().context("the store is empty")?;
     let template = template.unpack();

@@ -1,6 +1,7 @@
-//! Secrets of tasks, sealed so that the broker's disk holds none in the clear.
+//! Secrets, sealed so that neither the broker's disk nor the configuration's holds any in the clear.
 //!
-//! XChaCha20-Poly1305: its nonce is long enough to be random for any number of tasks.
+//! XChaCha20-Poly1305 with a nonce that is a keyed hash of context and secret, so that the same secret of the same thing
+//! seals to the same text: what did not change is seen not to have changed, and nothing else is. (The idea of RFC 5297.)
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,42 +10,68 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead as _, Generate as _, Payload};
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
+use ring::hmac;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
-/// The keys that seal and open tasks' secrets. The first seals, each opens: a new one is put first once all who open
-/// have it, and the old one leaves when nothing sealed with it is under way.
+/// The keys that seal and open secrets. The first seals, each opens: a new one is put first once all who open have it,
+/// and the old one leaves when nothing sealed with it is left.
 #[derive(Clone, Default)]
-pub struct TaskKeys(Arc<[XChaCha20Poly1305]>);
+pub struct SealingKeys(Arc<[SealingKey]>);
+
+struct SealingKey {
+    cipher: XChaCha20Poly1305,
+    nonces: hmac::Key,
+}
+
+impl SealingKey {
+    fn new(bytes: &[u8]) -> Option<Self> {
+        let cipher = XChaCha20Poly1305::new_from_slice(bytes).ok()?;
+        // Another key than the cipher's, made of the same bytes.
+        let of_nonces = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, bytes), b"nonces");
+        let nonces = hmac::Key::new(hmac::HMAC_SHA256, of_nonces.as_ref());
+        Some(Self { cipher, nonces })
+    }
+
+    fn nonce(&self, secret: &[u8], context: &[u8]) -> XNonce {
+        let mut hash = hmac::Context::with_key(&self.nonces);
+        hash.update(&(context.len() as u64).to_be_bytes());
+        hash.update(context);
+        hash.update(secret);
+        let hash = hash.sign();
+        let nonce = hash.as_ref().first_chunk::<NONCE_BYTES>();
+        XNonce::from(*nonce.expect("a SHA-256 is longer than a nonce"))
+    }
+}
 
 /// The text is not a list of keys. It is a secret, so the error shows nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "task key {position} is not {KEY_BYTES} bytes in base64: make one with `openssl rand -base64 32`"
+    "key {position} is not {KEY_BYTES} bytes in base64: make one with `openssl rand -base64 32`"
 )]
-pub struct InvalidTaskKey {
+pub struct InvalidKey {
     /// From 1.
     pub position: usize,
 }
 
-impl TaskKeys {
+impl SealingKeys {
     /// Seals nothing: for queues that never leave the process.
     pub fn none() -> Self {
         Self::default()
     }
 
     /// Keys of 32 bytes in base64, separated by commas.
-    pub fn parse(text: &str) -> Result<Self, InvalidTaskKey> {
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
         let keys = text.split(',').zip(1..).map(|(key, position)| {
             let bytes = STANDARD.decode(key.trim()).ok();
-            let key = bytes.and_then(|bytes| XChaCha20Poly1305::new_from_slice(&bytes).ok());
-            key.ok_or(InvalidTaskKey { position })
+            let key = bytes.and_then(|bytes| SealingKey::new(&bytes));
+            key.ok_or(InvalidKey { position })
         });
         Ok(Self(keys.collect::<Result<_, _>>()?))
     }
 
-    /// A new key, as [`TaskKeys::parse`] reads it.
+    /// A new key, as [`SealingKeys::parse`] reads it.
     pub fn generate() -> String {
         STANDARD.encode(Key::generate())
     }
@@ -55,20 +82,20 @@ impl TaskKeys {
     }
 
     /// Nonce and ciphertext in base64; it opens with the same `context` only. `None` without a key.
-    pub(crate) fn seal(&self, secret: &[u8], context: &[u8]) -> Option<String> {
+    pub fn seal(&self, secret: &[u8], context: &[u8]) -> Option<String> {
         let key = self.0.first()?;
-        let nonce = XNonce::generate();
+        let nonce = key.nonce(secret, context);
         let payload = Payload {
             msg: secret,
             aad: context,
         };
-        let sealed = key.encrypt(&nonce, payload);
-        let sealed = sealed.expect("a task is far shorter than the cipher's limit of 256 GiB");
+        let sealed = key.cipher.encrypt(&nonce, payload);
+        let sealed = sealed.expect("a secret is far shorter than the cipher's limit of 256 GiB");
         Some(STANDARD.encode([&nonce[..], &sealed].concat()))
     }
 
     /// `None` when no key fits, or when what was sealed is not as it was.
-    pub(crate) fn open(&self, sealed: &str, context: &[u8]) -> Option<Vec<u8>> {
+    pub fn open(&self, sealed: &str, context: &[u8]) -> Option<Vec<u8>> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
         let nonce = XNonce::from(*nonce);
@@ -77,14 +104,14 @@ impl TaskKeys {
                 msg: sealed,
                 aad: context,
             };
-            key.decrypt(&nonce, payload).ok()
+            key.cipher.decrypt(&nonce, payload).ok()
         })
     }
 }
 
-impl fmt::Debug for TaskKeys {
+impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TaskKeys(…)")
+        f.write_str("SealingKeys(…)")
     }
 }
 
@@ -92,24 +119,24 @@ impl fmt::Debug for TaskKeys {
 mod tests {
     use super::*;
 
-    fn keys(texts: &[&str]) -> TaskKeys {
-        TaskKeys::parse(&texts.join(", ")).unwrap()
+    fn keys(texts: &[&str]) -> SealingKeys {
+        SealingKeys::parse(&texts.join(", ")).unwrap()
     }
 
     #[test]
     fn what_is_sealed_opens_with_its_key_and_context_only() {
-        let (one, other) = (TaskKeys::generate(), TaskKeys::generate());
+        let (one, other) = (SealingKeys::generate(), SealingKeys::generate());
         let sealed = keys(&[&one]).seal(b"secret", b"a").unwrap();
         assert_eq!(keys(&[&one]).open(&sealed, b"a").unwrap(), b"secret");
         assert_eq!(keys(&[&one]).open(&sealed, b"b"), None);
         assert_eq!(keys(&[&other]).open(&sealed, b"a"), None);
-        assert_eq!(TaskKeys::none().open(&sealed, b"a"), None);
-        assert_eq!(TaskKeys::none().seal(b"secret", b"a"), None);
+        assert_eq!(SealingKeys::none().open(&sealed, b"a"), None);
+        assert_eq!(SealingKeys::none().seal(b"secret", b"a"), None);
     }
 
     #[test]
     fn keys_rotate_the_first_seals_and_all_open() {
-        let (old, new) = (TaskKeys::generate(), TaskKeys::generate());
+        let (old, new) = (SealingKeys::generate(), SealingKeys::generate());
         let of_old = keys(&[&old]).seal(b"1", b"").unwrap();
         let both = keys(&[&new, &old]);
         assert_eq!(both.open(&of_old, b"").unwrap(), b"1");
@@ -119,10 +146,12 @@ mod tests {
     }
 
     #[test]
-    fn no_two_seals_are_alike_and_none_opens_when_changed() {
-        let keys = keys(&[&TaskKeys::generate()]);
+    fn only_the_same_seals_alike_and_nothing_opens_when_changed() {
+        let keys = keys(&[&SealingKeys::generate()]);
         let sealed = keys.seal(b"secret", b"").unwrap();
-        assert_ne!(sealed, keys.seal(b"secret", b"").unwrap());
+        assert_eq!(sealed, keys.seal(b"secret", b"").unwrap());
+        assert_ne!(sealed, keys.seal(b"secret", b"s").unwrap());
+        assert_ne!(sealed, keys.seal(b"Secret", b"").unwrap());
         let bytes = STANDARD.decode(&sealed).unwrap();
         for place in 0..bytes.len() {
             let mut bytes = bytes.clone();
@@ -136,16 +165,16 @@ mod tests {
 
     #[test]
     fn a_bad_key_is_named_by_its_place_and_shown_nowhere() {
-        let good = TaskKeys::generate();
+        let good = SealingKeys::generate();
         for (text, position) in [
             (String::new(), 1),
             (format!("{good},"), 2),
             (format!("{good},aHVudGVyMg=="), 2),
         ] {
-            let error = TaskKeys::parse(&text).unwrap_err();
-            assert_eq!(error, InvalidTaskKey { position });
+            let error = SealingKeys::parse(&text).unwrap_err();
+            assert_eq!(error, InvalidKey { position });
             assert!(!error.to_string().contains("aHVudGVyMg"));
         }
-        assert_eq!(format!("{:?}", keys(&[&good])), "TaskKeys(…)");
+        assert_eq!(format!("{:?}", keys(&[&good])), "SealingKeys(…)");
     }
 }

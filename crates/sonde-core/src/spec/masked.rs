@@ -1,0 +1,294 @@
+//! Specs that people may see: every secret masked, and a masked secret that comes back means the one that is stored.
+
+use url::Url;
+
+use super::redacted::secret_parameters;
+use super::{Auth, Spec, TlsOptions};
+
+/// Stands where a secret is. Sent back unchanged, it means the secret that is stored.
+pub const MASK: &str = "REDACTED";
+/// The same for a private key: still PEM.
+pub const MASKED_KEY: &str = "-----BEGIN PRIVATE KEY-----\nREDACTED\n-----END PRIVATE KEY-----\n";
+
+/// Headers whose values are no secrets.
+const OPEN_HEADERS: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-type",
+    "host",
+    "origin",
+    "pragma",
+    "referer",
+    "user-agent",
+];
+
+/// Why a mask cannot be replaced by the secret that it stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MaskError {
+    #[error(
+        "`{MASK}` stands for a secret that is stored already, and there is none: write the secret itself"
+    )]
+    Nothing,
+    /// Or else whoever may change a target could have its secrets sent to a place of their own.
+    #[error(
+        "the target is another one: `{MASK}` does not send it the secrets of the one before, write them anew"
+    )]
+    OtherTarget,
+}
+
+impl Spec {
+    /// The same with [`MASK`] for passwords, tokens, private keys, and the values of headers and environment variables.
+    /// Bodies and dialogues are no secrets.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let mut masked = self.clone();
+        for secret in masked.secrets() {
+            secret.mask();
+        }
+        masked
+    }
+
+    /// Puts the secrets of `stored` in the place of masks.
+    pub fn unmask(&mut self, stored: Option<&Self>) -> Result<(), MaskError> {
+        let same_target = stored.is_some_and(|stored| stored.receivers() == self.receivers());
+        let mut stored = stored.cloned();
+        let mut known: Vec<Secret<'_>> = stored.as_mut().map(Self::secrets).unwrap_or_default();
+        for secret in self.secrets() {
+            if !secret.is_masked() {
+                continue;
+            }
+            let found = known.iter().position(|known| known.place == secret.place);
+            let known = found
+                .map(|at| known.swap_remove(at))
+                .ok_or(MaskError::Nothing)?;
+            if !same_target {
+                return Err(MaskError::OtherTarget);
+            }
+            secret.become_as(&known);
+        }
+        Ok(())
+    }
+
+    /// Who gets to see the secrets.
+    fn receivers(&self) -> Vec<String> {
+        let origin = |url: &Url| url.origin().ascii_serialization();
+        match self {
+            Self::Http(spec) => {
+                let urls = std::iter::once(&spec.url).chain(&spec.proxy);
+                urls.map(origin).collect()
+            }
+            other => vec![other.target()],
+        }
+    }
+
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        let mut found = Vec::new();
+        match self {
+            Self::Http(spec) => {
+                let spec = &mut **spec;
+                found.extend(in_url("url", &mut spec.url));
+                let open = |name: &str| OPEN_HEADERS.contains(&name.to_ascii_lowercase().as_str());
+                for (name, value) in &mut spec.headers {
+                    if !open(name) {
+                        let place = format!("headers.{}", name.to_ascii_lowercase());
+                        found.push(Secret::text(place, value));
+                    }
+                }
+                match &mut spec.auth {
+                    Some(Auth::Basic { password, .. }) => {
+                        found.push(Secret::text("auth.basic", password));
+                    }
+                    Some(Auth::Bearer { token }) => found.push(Secret::text("auth.bearer", token)),
+                    None => {}
+                }
+                found.extend(spec.proxy.as_mut().and_then(|url| in_url("proxy", url)));
+                found.extend(in_tls(&mut spec.tls));
+            }
+            Self::Tcp(spec) => found.extend(spec.tls.as_mut().and_then(in_tls)),
+            Self::Dns(spec) => found.extend(in_tls(&mut spec.tls)),
+            Self::Tls(spec) => found.extend(in_tls(&mut spec.tls)),
+            Self::Icmp(_) => {}
+            Self::Exec(spec) => {
+                for (name, value) in &mut spec.environment {
+                    found.push(Secret::text(format!("environment.{name}"), value));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One secret, where it stands.
+struct Secret<'a> {
+    place: String,
+    value: Value<'a>,
+}
+
+enum Value<'a> {
+    Text(&'a mut String),
+    Key(&'a mut String),
+    /// Its password and its parameters.
+    Url(&'a mut Url),
+}
+
+fn in_tls(options: &mut TlsOptions) -> Option<Secret<'_>> {
+    let certificate = options.client_certificate.as_mut()?;
+    Some(Secret {
+        place: "client_key".to_owned(),
+        value: Value::Key(&mut certificate.key),
+    })
+}
+
+fn in_url<'a>(place: &str, url: &'a mut Url) -> Option<Secret<'a>> {
+    let secret = url.password().is_some() || secret_parameters(url).next().is_some();
+    secret.then(|| Secret {
+        place: place.to_owned(),
+        value: Value::Url(url),
+    })
+}
+
+impl<'a> Secret<'a> {
+    fn text(place: impl Into<String>, value: &'a mut String) -> Self {
+        Self {
+            place: place.into(),
+            value: Value::Text(value),
+        }
+    }
+
+    fn mask(self) {
+        match self.value {
+            Value::Text(text) => MASK.clone_into(text),
+            Value::Key(key) => MASKED_KEY.clone_into(key),
+            Value::Url(url) => *url = masked_url(url),
+        }
+    }
+
+    fn is_masked(&self) -> bool {
+        match &self.value {
+            Value::Text(text) => *text == MASK,
+            Value::Key(key) => key.contains(MASK),
+            Value::Url(url) => {
+                url.password() == Some(MASK) || secret_values(url).any(|value| value == MASK)
+            }
+        }
+    }
+
+    fn become_as(self, known: &Secret<'_>) {
+        match (self.value, &known.value) {
+            (Value::Text(text), Value::Text(known)) | (Value::Key(text), Value::Key(known)) => {
+                text.clone_from(known);
+            }
+            (Value::Url(url), Value::Url(known)) => *url = unmasked_url(url, known),
+            _ => {}
+        }
+    }
+}
+
+fn secret_values(url: &Url) -> impl Iterator<Item = String> {
+    url.query_pairs().map(|(_, value)| value.into_owned())
+}
+
+fn masked_url(url: &Url) -> Url {
+    let mut masked = url.clone();
+    if url.password().is_some() {
+        // Fails only for URLs without a host.
+        let _ = masked.set_password(Some(MASK));
+    }
+    let mut query = url.query().map(str::to_owned);
+    for value in secret_parameters(url) {
+        query = query.map(|query| query.replace(value, MASK));
+    }
+    masked.set_query(query.as_deref());
+    masked
+}
+
+/// Its password and parameters as in `known`, where they are masked.
+fn unmasked_url(url: &Url, known: &Url) -> Url {
+    let mut unmasked = url.clone();
+    if url.password() == Some(MASK) {
+        let _ = unmasked.set_password(known.password());
+    }
+    if secret_values(url).any(|value| value == MASK) {
+        let parameter = |part: &str| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let same = known.query().unwrap_or_default().split('&');
+            let same = same.filter_map(|part| part.split_once('='));
+            let mut same = same.filter(|(known, _)| *known == name);
+            match same.next() {
+                Some((_, known)) if value == MASK => format!("{name}={known}"),
+                _ => part.to_owned(),
+            }
+        };
+        let query: Vec<String> = url
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .map(parameter)
+            .collect();
+        unmasked.set_query(Some(&query.join("&")));
+    }
+    unmasked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientCertificate, HttpSpec};
+
+    fn secretive() -> Spec {
+        let url = "https://user:hunter2@shop.example/?a=1&api_key=hunter2x";
+        let mut spec = HttpSpec::get(url.parse().unwrap());
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        spec.headers = vec![
+            header("Accept", "text/html"),
+            header("X-Key", "hunter2"),
+            header("x-key", "hunter2-too"),
+        ];
+        spec.auth = Some(Auth::Bearer {
+            token: "hunter2".to_owned(),
+        });
+        spec.proxy = Some("http://u:hunter2@proxy.example:3128".parse().unwrap());
+        spec.tls.client_certificate = Some(ClientCertificate {
+            certificate: "public".to_owned(),
+            key: "hunter2".to_owned(),
+        });
+        Spec::Http(Box::new(spec))
+    }
+
+    #[test]
+    fn a_masked_spec_shows_no_secret_and_gets_its_own_back() {
+        let spec = secretive();
+        let mut masked = spec.masked();
+        let text = serde_json::to_string(&masked).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("text/html"));
+        assert_eq!(masked.masked(), masked);
+        masked.unmask(Some(&spec)).unwrap();
+        assert_eq!(masked, spec);
+    }
+
+    #[test]
+    fn what_is_new_stays_and_what_stands_for_nothing_is_refused() {
+        let spec = secretive();
+        let mut changed = spec.masked();
+        let Spec::Http(http) = &mut changed else {
+            unreachable!("it is http");
+        };
+        http.headers[1].1 = "new".to_owned();
+        http.auth = None;
+        changed.unmask(Some(&spec)).unwrap();
+        let Spec::Http(http) = &changed else {
+            unreachable!("it is http");
+        };
+        assert_eq!(http.headers[1].1, "new");
+        assert_eq!(spec.masked().unmask(None), Err(MaskError::Nothing));
+        let mut moved = spec.masked();
+        let Spec::Http(http) = &mut moved else {
+            unreachable!("it is http");
+        };
+        http.url.set_host(Some("elsewhere.example")).unwrap();
+        assert_eq!(moved.unmask(Some(&spec)), Err(MaskError::OtherTarget));
+    }
+}
