@@ -345,6 +345,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn without_its_key_a_secret_is_unreadable_and_hides_no_other_monitor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let local = WorkspaceId::local();
+        let store = LibsqlStore::open(&path, keys()).await.unwrap();
+        let mut secretive = monitor("a");
+        let url = "https://user:hunter2@shop.example/".parse().unwrap();
+        secretive.spec = sonde_core::Spec::Http(Box::new(sonde_core::HttpSpec::get(url)));
+        let both = [secretive, monitor("b")];
+        store.replace_monitors(&local, &both).await.unwrap();
+        drop(store);
+        let others = SealingKeys::parse(&SealingKeys::generate()).unwrap();
+        for keys in [others, SealingKeys::none()] {
+            let store = LibsqlStore::open(&path, keys).await.unwrap();
+            let found = store.monitors(&local).await.unwrap();
+            let said: Vec<_> = found
+                .unreadable
+                .iter()
+                .map(|error| sonde_core::chain(error))
+                .collect();
+            let expected = "stored monitor `a` is unreadable: its secrets cannot be opened with this process's secret key";
+            assert_eq!(said, [expected]);
+            assert_eq!(found.into_values(), [monitor("b")]);
+            let changes = store.changes(None).await.unwrap();
+            assert_eq!((changes.changed.len(), changes.unreadable.len()), (1, 1));
+        }
+    }
+
+    #[tokio::test]
     async fn a_newer_schema_is_refused() {
         let fresh = Fresh::open().await;
         fresh.run("PRAGMA user_version = 99").await;
