@@ -53,15 +53,18 @@ impl Saver {
     ) -> Result<(), QueueError> {
         let mut told_open = Instant::now();
         let mut failures = 0_u32;
+        let mut open = Vec::new();
         // A value that was not seen yet is still handed out when the sender is gone.
         while snapshots.changed().await.is_ok() {
             loop {
                 let Some(snapshot) = snapshots.borrow_and_update().clone() else {
                     break;
                 };
+                let counts = snapshot.page.open.clone();
                 match self.save(snapshot, &mut told_open).await {
                     Ok(done) => {
                         failures = 0;
+                        open = counts;
                         saved.send_replace(Some(done));
                         break;
                     }
@@ -81,7 +84,8 @@ impl Saver {
             }
             tokio::time::sleep(REST).await;
         }
-        Ok(())
+        // Nobody may lead for a while, and what was published has rows already.
+        self.publish_ledger(open, Vec::new()).await
     }
 
     async fn save(&self, snapshot: Snapshot, told_open: &mut Instant) -> Result<Saved, QueueError> {

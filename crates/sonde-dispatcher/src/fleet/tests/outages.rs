@@ -32,6 +32,22 @@ async fn a_class_that_waits_for_triggers_does_not_miss_all_of_a_long_outage() {
     fleet.assert_ledger();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_tells_what_it_scheduled_in_the_minute_that_is_open() {
+    let mut fleet = Fleet::new(Duration::ZERO, Vec::new()).await;
+    fleet.start(monitors()).await;
+    sleep(Duration::from_secs(137)).await;
+    fleet.stop().await;
+    fleet.assert_ledger();
+    fleet.broker.with(|state| {
+        let (published, stored) = (state.published(&settings()), state.stored_ledger());
+        for (account, checks) in published {
+            let scheduled = stored.get(&account).copied();
+            assert_eq!(scheduled, Some(checks.len() as u64), "{account:?}");
+        }
+    });
+}
+
 #[test]
 fn a_leader_that_ends_after_a_gap_leaves_no_other_over_what_it_published() {
     for (after, taken) in (0..12).flat_map(|after| [(after, 0), (after, 100)]) {
