@@ -275,10 +275,7 @@ async fn apply(wanted: Wanted) -> Result<Exit, Error> {
     let new: Vec<String> = new.collect();
     let mut out = Stdout::new();
     for queue in &new {
-        out.write(&format!(
-            "{queue}
-"
-        ))?;
+        out.write(&format!("{queue}\n"))?;
     }
     let (all, of, new) = (topology.queues.len(), of(&regions), new.len());
     anstream::eprintln!(
