@@ -154,9 +154,10 @@ pub(super) async fn change(
         })
         .collect();
     let removes = serde_json::to_string(&removes).map_err(unavailable)?;
-    let mut sql = "INSERT INTO changes (workspace, actor, only_ids, only_managed_by, removes, puts)
-        VALUES (?1, ?2, ?3, ?4, ?5, '[]')"
-        .to_owned();
+    let mut sql =
+        "INSERT INTO changes (workspace, actor, only_ids, only_managed_by, removes, puts, is_last)
+        VALUES (?1, ?2, ?3, ?4, ?5, '[]', 0)"
+            .to_owned();
     let mut values: Vec<Value> = vec![
         change.workspace.as_str().into(),
         actor.into(),
@@ -166,9 +167,10 @@ pub(super) async fn change(
     ];
     for part in parts(change, keys)? {
         let number = values.len() + 1;
-        write!(sql, ", (?1, ?2, NULL, NULL, '[]', ?{number})").map_err(unavailable)?;
+        write!(sql, ", (?1, ?2, NULL, NULL, '[]', ?{number}, 0)").map_err(unavailable)?;
         values.push(part.into());
     }
+    sql.push_str(", (?1, ?2, NULL, NULL, '[]', '[]', 1)");
     connection.execute(&sql, values).await.map_err(refused)?;
     Ok(())
 }

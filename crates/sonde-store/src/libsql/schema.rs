@@ -102,7 +102,8 @@ END;
 
 /// Monitors become resources as all else that people configure, with versions, an audit log and accounts.
 ///
-/// A change is some rows of `changes` in one statement, each with a part of what is put: see `replace_monitors` above.
+/// A change is some rows of `changes` in one statement, each with a part of what is put: see `replace_monitors` above. The
+/// last one looks for regions that no monitor names any more, which takes a look at all of them.
 /// What is to be removed is marked with revision -1 first, so that each following statement finds it by its index.
 const RESOURCES: &str = "
 CREATE TABLE resources (
@@ -183,7 +184,7 @@ CREATE VIEW clock AS SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS
 
 CREATE VIEW changes AS SELECT
     '' AS workspace, '' AS actor,
-    '' AS only_ids, '' AS only_managed_by, '[]' AS removes, '[]' AS puts;
+    '' AS only_ids, '' AS only_managed_by, '[]' AS removes, '[]' AS puts, 0 AS is_last;
 
 CREATE TRIGGER change INSTEAD OF INSERT ON changes BEGIN
     SELECT RAISE(ABORT, 'one thing is put twice') FROM (
@@ -275,7 +276,7 @@ CREATE TRIGGER change INSTEAD OF INSERT ON changes BEGIN
         SELECT NEW.workspace, region.value
         FROM json_each(NEW.puts) AS one, json_each(one.value, '$.body.regions') AS region
         WHERE one.value ->> '$.kind' = 'monitor';
-    DELETE FROM regions WHERE workspace = NEW.workspace AND region NOT IN (
+    DELETE FROM regions WHERE NEW.is_last AND workspace = NEW.workspace AND region NOT IN (
         SELECT region.value FROM resources, json_each(resources.body, '$.regions') AS region
         WHERE resources.workspace = NEW.workspace AND resources.kind = 'monitor'
     );
