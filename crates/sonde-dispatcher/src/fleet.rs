@@ -19,6 +19,9 @@
 //!   what was confirmed; the store keeps the highest count of a minute, and the same slots give the same count again.
 //! * *Nothing counts twice:* a slot published again has the same check id, and its rows merge.
 //!
+//! A gap after a long outage is a batch of its own, and waits until step 4 is done for it: else the next leader would begin
+//! another gap, over what was published meanwhile. A leader that stops also tells the counts of minutes that are open.
+//!
 //! When the clock is set back, a class begins the current minute again, publishes all of it and counts from zero: the
 //! argument above holds for that minute as for any other. What the argument does not cover is a configuration that changed
 //! between the two leaders: then a monitor that is gone may have been published between the last watermark and the crash,

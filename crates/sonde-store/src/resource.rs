@@ -210,7 +210,7 @@ impl Change {
     }
 }
 
-/// One change of one resource, as it was at the time. Secrets are masked.
+/// One change of one resource, as it was at the time. Secrets are masked where the store has a key to seal them with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// Ascending over all workspaces.
