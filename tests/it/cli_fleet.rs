@@ -312,7 +312,9 @@ async fn a_file_becomes_all_that_a_workspace_has() {
     shell.write("sonde.yaml", "monitors: { a: { tcp: \"192.0.2.1:1\" } }\n");
     let nowhere = shell.ends(2, &load).await;
     assert!(
-        nowhere.stderr.contains("no region is named for a"),
+        nowhere
+            .stderr
+            .contains("monitors.a.regions: name at least one region"),
         "{nowhere:?}"
     );
     let named = shell.ends(0, &["config", "load", "--region", "iad"]).await;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sonde_config::{Config, DEFAULT_QUEUES, Inputs, Loaded, Problems, parse_queues};
+use sonde_config::{Config, DEFAULT_QUEUES, Inputs, Loaded, Origin, Problems, parse_queues};
 use sonde_core::{QueueSettings, Region};
 
 use crate::exit::Error;
@@ -100,8 +100,10 @@ pub(crate) fn load_text(
     let parsed = sonde_config::parse(&Inputs {
         name,
         text,
-        env: &|name| std::env::var(name).ok(),
-        read_file: &|path| read_beside(folder, path),
+        origin: Origin::Machine {
+            env: &|name| std::env::var(name).ok(),
+            read_file: &|path| read_beside(folder, path),
+        },
         queues: settings,
         options,
     });

@@ -9,7 +9,7 @@ use sonde_core::{
 
 use crate::emit::Out;
 use crate::kind;
-use crate::render::{self, Secrets};
+use crate::render;
 use crate::shared::DEFAULT_TIMEOUT;
 
 /// What says where the target is, and so is written whatever it says.
@@ -17,7 +17,11 @@ const TARGET: [&str; 4] = ["url", "host", "name", "command"];
 
 /// A `sonde.yaml` that means the same where `settings` and `region` are what stands in for what is not said. Intervals
 /// are always said.
-pub(crate) fn brief(monitors: &[Monitor], settings: &QueueSettings, region: &Region) -> String {
+pub(crate) fn brief(
+    monitors: &[Monitor],
+    settings: &QueueSettings,
+    region: Option<&Region>,
+) -> String {
     let monitors = monitors.iter().map(|monitor| {
         let standard = standard(monitor, settings, region);
         (monitor.id.to_string(), entry(monitor, &standard))
@@ -26,7 +30,7 @@ pub(crate) fn brief(monitors: &[Monitor], settings: &QueueSettings, region: &Reg
 }
 
 /// What a monitor is of which only the target and the interval are said.
-fn standard(monitor: &Monitor, settings: &QueueSettings, region: &Region) -> Monitor {
+fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>) -> Monitor {
     Monitor {
         workspace: monitor.workspace.clone(),
         id: monitor.id.clone(),
@@ -35,7 +39,7 @@ fn standard(monitor: &Monitor, settings: &QueueSettings, region: &Region) -> Mon
         interval: monitor.interval,
         timeout: DEFAULT_TIMEOUT.min(monitor.interval),
         retry: settings.retry,
-        regions: vec![region.clone()],
+        regions: region.into_iter().cloned().collect(),
         expect: Vec::new(),
         degraded: Vec::new(),
         alert: AlertRule::default(),
@@ -86,7 +90,7 @@ fn standard_spec(spec: &Spec) -> Spec {
 
 fn entry(monitor: &Monitor, standard: &Monitor) -> Out {
     let kind = monitor.spec.kind().as_str();
-    let written = |monitor| entries(render::monitor(monitor, Secrets::Kept));
+    let written = |monitor| entries(render::monitor(monitor));
     let kept = differing(written(monitor), &written(standard), &[kind, "interval"]);
     let kept = kept.into_iter().map(|(key, value)| {
         let value = if key == kind {
@@ -101,7 +105,7 @@ fn entry(monitor: &Monitor, standard: &Monitor) -> Out {
 
 /// The short form where nothing more is to be said.
 fn target(spec: &Spec, standard: &Spec) -> Out {
-    let written = |spec| entries(render::spec(spec, Secrets::Kept));
+    let written = |spec| entries(render::spec(spec));
     let mut kept = differing(written(spec), &written(standard), &TARGET);
     match (spec, kept.len()) {
         (Spec::Tcp(_), 2) => Out::text(spec.target()),

@@ -97,7 +97,7 @@ fn checker(item: &Item<'_>, interval: Duration, ids: &mut BTreeSet<MonitorId>) -
             interval,
             timeout: checker.timeout.min(interval),
             retry,
-            regions: vec![item.context.inputs.options.default_region.clone()],
+            regions: item.context.default_regions(item.at, &item.path),
             expect: checker.expect,
             degraded: checker.degraded,
             alert: AlertRule::default(),

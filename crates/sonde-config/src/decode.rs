@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use sonde_core::{format_duration, parse_duration};
+use sonde_core::{Region, format_duration, parse_duration};
 
-use crate::Inputs;
+use crate::expand::Env;
 use crate::fields::Fields;
+use crate::names;
 use crate::node::{Entry, Literal, Node, Position, Scalar, Value};
-use crate::problem::{Problem, nearest};
+use crate::problem::{self, Problem, nearest, shortened};
+use crate::{Inputs, Origin};
 
 /// What all decoders share: what may be looked up, and what was found wrong.
 pub(crate) struct Context<'a> {
@@ -36,6 +38,24 @@ impl<'a> Context<'a> {
             #[cfg(test)]
             sections: RefCell::default(),
         }
+    }
+
+    /// The variables that values may name.
+    pub(crate) fn env(&self) -> Option<Env<'a>> {
+        match self.inputs.origin {
+            Origin::Machine { env, .. } => Some(env),
+            Origin::Network { .. } => None,
+        }
+    }
+
+    /// For a monitor at `path` that names no region itself.
+    pub(crate) fn default_regions(&self, at: Position, path: &str) -> Vec<Region> {
+        let region = self.inputs.options.default_region.clone();
+        if region.is_none() {
+            let path = join(path, "regions");
+            self.report(at, &path, "name at least one region", None);
+        }
+        region.into_iter().collect()
     }
 
     pub(crate) fn report(
@@ -69,8 +89,8 @@ impl<'a> Context<'a> {
             file: self.inputs.name.to_owned(),
             line: at.line,
             column: at.column,
-            path: path.to_owned(),
-            message,
+            path: problem::visible(path),
+            message: problem::readable(&message),
             suggestion,
         }
     }
@@ -163,8 +183,10 @@ impl<'a> Item<'a> {
             Value::Scalar(scalar) => match scalar.literal() {
                 Literal::Null => "nothing".to_owned(),
                 Literal::Bool(value) => value.to_string(),
-                Literal::Integer(_) | Literal::Float(_) => format!("the number {}", scalar.text),
-                Literal::Text => format!("\"{}\"", shortened(&scalar.text)),
+                Literal::Integer(_) | Literal::Float(_) => {
+                    format!("the number {}", shortened(&scalar.text, SHOWN))
+                }
+                Literal::Text => format!("\"{}\"", shortened(&scalar.text, SHOWN)),
             },
         }
     }
@@ -195,6 +217,18 @@ impl<'a> Item<'a> {
         let text = self.text()?;
         if text.trim().is_empty() {
             self.problem("must not be empty");
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text that can be shown anywhere; anything else is noted.
+    pub(crate) fn plain(&self) -> Option<&'a str> {
+        let text = self.filled()?;
+        if !text.chars().all(names::is_plain) {
+            self.problem(
+                "must be plain text: control characters and marks of direction are not shown",
+            );
             return None;
         }
         Some(text)
@@ -262,9 +296,13 @@ impl<'a> Item<'a> {
             return self.expected("a duration with its unit, such as 500ms, 30s or 1h");
         }
         let text = self.text_as("a duration such as 500ms, 30s or 1h")?;
-        parse_duration(text)
-            .map_err(|error| self.problem(error.to_string()))
-            .ok()
+        let duration = parse_duration(text).map_err(|error| self.problem(error.to_string()));
+        let duration = duration.ok()?;
+        if duration > LONGEST {
+            self.problem("must be 365 days or less");
+            return None;
+        }
+        Some(duration)
     }
 
     pub(crate) fn duration_of_at_least(&self, least: Duration) -> Option<Duration> {
@@ -341,18 +379,18 @@ impl<'a> Item<'a> {
 
     /// The content of a file that the text names.
     pub(crate) fn read_file(&self, path: &str) -> Option<Vec<u8>> {
-        let read = (self.context.inputs.read_file)(Path::new(path));
+        let Origin::Machine { read_file, .. } = self.context.inputs.origin else {
+            self.problem("files cannot be read here: write the content itself");
+            return None;
+        };
+        let read = read_file(Path::new(path));
         read.map_err(|error| self.problem(format!("cannot read the file `{path}`: {error}")))
             .ok()
     }
 }
 
+/// Far more than anyone waits, and far less than what times are counted in can hold.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Long enough to recognise what was written.
 const SHOWN: usize = 60;
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}

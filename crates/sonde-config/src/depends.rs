@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sonde_core::MonitorId;
 
+use crate::Origin;
 use crate::decode::Item;
 use crate::problem::nearest;
 
@@ -16,24 +17,37 @@ pub(crate) struct Dependency<'a> {
 
 type Edges<'d, 'a> = HashMap<&'d str, Vec<&'d Dependency<'a>>>;
 
+/// How many unknown monitors are compared with all that there are: each takes as long as there are monitors.
+const SUGGESTED: usize = 20;
+
 /// Notes every dependency on a monitor that is not there, and every one that closes a circle.
 pub(crate) fn check(ids: &[&str], dependencies: &[Dependency<'_>]) {
     let known: HashSet<_> = ids.iter().copied().collect();
     let mut edges = Edges::new();
+    let mut unknown = 0;
     for dependency in dependencies {
         let to = dependency.to.as_str();
         if known.contains(to) {
             edges.entry(&dependency.from).or_default().push(dependency);
-        } else {
-            let near = nearest(to, ids.iter().copied());
+        } else if !elsewhere(&dependency.item, to) {
+            unknown += 1;
+            let near = (unknown <= SUGGESTED).then(|| nearest(to, ids.iter().copied()));
             dependency
                 .item
-                .problem_suggesting(format!("there is no monitor `{to}`"), near);
+                .problem_suggesting(format!("there is no monitor `{to}`"), near.flatten());
         }
     }
     let mut visited = HashSet::new();
     for dependency in dependencies {
         walk(&dependency.from, &edges, &mut visited);
+    }
+}
+
+/// Whether the text does not hold all monitors, and another one has the id.
+fn elsewhere(item: &Item<'_>, id: &str) -> bool {
+    match item.context.inputs.origin {
+        Origin::Machine { .. } => false,
+        Origin::Network { has_monitor } => has_monitor(id),
     }
 }
 

@@ -1,6 +1,8 @@
-//! YAML text from a small tree: two spaces of indent, quotes only where they are needed.
+//! YAML or JSON from one small tree. YAML has two spaces of indent, and quotes only where they are needed.
 
 use std::fmt::Write as _;
+
+use serde_json::Value as Json;
 
 use crate::expand::escape;
 use crate::node::{Literal, literal};
@@ -48,6 +50,21 @@ impl Out {
         let mut out = String::new();
         self.write_value(&mut out, 0);
         out.trim_start().to_owned()
+    }
+
+    /// The same in JSON, where `$` needs no escape: only YAML files have variables.
+    pub(crate) fn into_json(self) -> Json {
+        match self {
+            Self::Text(text) => text.into(),
+            Self::Raw(text) => serde_json::from_str(&text).unwrap_or(Json::String(text)),
+            Self::List(items) => items.into_iter().map(Self::into_json).collect(),
+            Self::Map(entries) => {
+                let entries = entries.into_iter();
+                entries
+                    .map(|(key, value)| (key, value.into_json()))
+                    .collect()
+            }
+        }
     }
 
     /// After `key:` or `-`: on the same line where it fits, else below and indented.

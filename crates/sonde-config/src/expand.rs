@@ -3,15 +3,18 @@
 use crate::decode::{Context, join};
 use crate::node::{Node, Position, Value};
 
-/// Expands every value below `node`, and reports keys that are set twice. Without `variables`, `$` means nothing.
-pub(crate) fn prepare(context: &Context<'_>, node: &mut Node, variables: bool) {
+/// Where variables are looked up.
+pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Expands every value below `node`, and reports keys that are set twice. Without `env`, `$` means nothing.
+pub(crate) fn prepare(context: &Context<'_>, node: &mut Node, env: Option<Env<'_>>) {
     let at = node.at;
-    walk(context, node, at, "", variables);
+    walk(context, node, at, "", env);
 }
 
-fn walk(context: &Context<'_>, node: &mut Node, at: Position, path: &str, variables: bool) {
+fn walk(context: &Context<'_>, node: &mut Node, at: Position, path: &str, env: Option<Env<'_>>) {
     match &mut node.value {
-        Value::Scalar(scalar) if variables => match expand(&scalar.text, context.inputs.env) {
+        Value::Scalar(scalar) => match env.map_or(Ok(None), |env| expand(&scalar.text, env)) {
             Ok(None) => {}
             Ok(Some(text)) => {
                 scalar.expanded = scalar.text.contains("${");
@@ -19,11 +22,10 @@ fn walk(context: &Context<'_>, node: &mut Node, at: Position, path: &str, variab
             }
             Err(message) => context.report_unexpanded(at, path, message),
         },
-        Value::Scalar(_) => {}
         Value::List(items) => {
             for (n, item) in items.iter_mut().enumerate() {
                 let at = item.at;
-                walk(context, item, at, &format!("{path}[{n}]"), variables);
+                walk(context, item, at, &format!("{path}[{n}]"), env);
             }
         }
         Value::Map(entries) => {
@@ -34,7 +36,7 @@ fn walk(context: &Context<'_>, node: &mut Node, at: Position, path: &str, variab
                 if let Some(line) = first.insert(key.clone(), at.line) {
                     context.report(at, &path, format!("set twice, first on line {line}"), None);
                 }
-                walk(context, &mut entry.value, at, &path, variables);
+                walk(context, &mut entry.value, at, &path, env);
             }
         }
     }
@@ -44,7 +46,7 @@ fn walk(context: &Context<'_>, node: &mut Node, at: Position, path: &str, variab
 ///
 /// `$$` is a `$`. A `$` before anything but `{` or `$` stays, as does `${1}`: patterns, JSON paths and the captures
 /// of a dialogue use them.
-fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+fn expand(text: &str, env: Env<'_>) -> Result<Option<String>, String> {
     if !text.contains("$$") && !text.contains("${") {
         return Ok(None);
     }
@@ -70,7 +72,7 @@ fn expand(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Str
     Ok(Some(out))
 }
 
-fn variable(inner: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+fn variable(inner: &str, env: Env<'_>) -> Result<String, String> {
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),

@@ -1,7 +1,7 @@
 //! Configuration: `sonde.yaml` (or Checkup's `checkup.json`), `queues.toml` and `sonde.toml`, from text to validated
 //! types.
 //!
-//! Does no IO and reads no environment: whatever a file refers to is looked up through [`Inputs`]. All problems are
+//! Does no IO and reads no environment: whatever a file refers to is looked up through its [`Origin`]. All problems are
 //! reported at once, each with its place, and nothing is accepted when there is one.
 
 mod address;
@@ -38,21 +38,37 @@ use crate::decode::{Context, Item};
 use crate::node::{Node, Position, Value};
 pub use crate::problem::{Problem, Problems};
 pub use crate::queues::{DEFAULT_QUEUES, parse_queues};
-pub use crate::render::render;
+pub use crate::render::{monitor_to_json, render};
 pub use crate::schema::schema;
 pub use crate::target::{InvalidTarget, monitor_from_target};
 
-/// A file and all that reading it may look up.
+/// A text and all that reading it may look up.
 pub struct Inputs<'a> {
     /// The file's name, for messages.
     pub name: &'a str,
     pub text: &'a str,
-    pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// Reads a file that the configuration names, by the path as it is written; relative ones are meant from the
-    /// configuration file's folder.
-    pub read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    pub origin: Origin<'a>,
     pub queues: &'a QueueSettings,
     pub options: Options,
+}
+
+/// Who wrote a text, and so what it may refer to.
+#[derive(Clone, Copy)]
+pub enum Origin<'a> {
+    /// Whoever runs this process: variables expand, and files are read.
+    Machine {
+        env: &'a dyn Fn(&str) -> Option<String>,
+        /// Reads a file that the configuration names, by the path as it is written; relative ones are meant from the
+        /// configuration file's folder.
+        read_file: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    },
+    /// Somebody at the other end of a connection. The text means what it says: `$` is a dollar sign, no file is read,
+    /// and Checkup's form is not known.
+    Network {
+        /// Whether there is a monitor of this id beside those of the text, to depend on. Circles through it are not
+        /// found here.
+        has_monitor: &'a dyn Fn(&str) -> bool,
+    },
 }
 
 /// What the command line and the environment decide.
@@ -62,8 +78,8 @@ pub struct Options {
     pub check_interval: Option<Duration>,
     /// Whether monitors of kind exec may run programs of this machine.
     pub allow_exec: bool,
-    /// Where monitors run that name no region.
-    pub default_region: Region,
+    /// Where monitors run that name no region; without it they must.
+    pub default_region: Option<Region>,
 }
 
 /// A file that was accepted.
@@ -117,8 +133,13 @@ fn decode(context: &Context<'_>) -> Vec<Monitor> {
         let message = format!("CHECK_INTERVAL must be {least} or more, got \"{got}\"");
         context.report(Position::START, "", message, None);
     }
-    let checkup = is_checkup(&root);
-    expand::prepare(context, &mut root, !checkup);
+    let network = matches!(context.inputs.origin, Origin::Network { .. });
+    let checkup = !network && is_checkup(&root);
+    expand::prepare(
+        context,
+        &mut root,
+        if checkup { None } else { context.env() },
+    );
     let root = Item::root(context, &root);
     if checkup {
         checkup::decode(&root)

@@ -6,7 +6,7 @@ use crate::decode::Item;
 use crate::depends::{self, Dependency};
 use crate::fields::Fields;
 use crate::shared::Shared;
-use crate::{assertions, kind, names};
+use crate::{assertions, kind};
 
 /// Top-level keys that DESIGN names and this release does not know yet.
 const LATER: &[&str] = &["channels", "status_pages", "maintenance", "regions"];
@@ -66,12 +66,10 @@ fn monitor<'a>(
     });
     item.fields("monitor", |fields| {
         fields.later(LATER_KINDS);
-        let name = fields
-            .take("name")
-            .map(|item| item.filled().filter(|name| is_plain(&item, name)));
+        let name = fields.take("name").map(|item| item.plain());
         let spec = spec(fields, &defaults.network);
         let kind = spec.as_ref().map(|(kind, _)| *kind);
-        let settled = Shared::decode(fields).settle(&defaults.shared, item.context);
+        let settled = Shared::decode(fields).settle(&defaults.shared, item);
         let expect = assertions::decode(fields.take("expect"), kind);
         let degraded = assertions::decode(fields.take("degraded"), kind);
         let depends_on = fields.take("depends_on").and_then(|item| item.list());
@@ -145,13 +143,4 @@ pub(crate) fn check_exec(item: &Item<'_>) {
     if !item.context.inputs.options.allow_exec {
         item.problem("programs are run only with --allow-exec");
     }
-}
-
-/// Notes the problem where the name is not for showing.
-fn is_plain(item: &Item<'_>, name: &str) -> bool {
-    let plain = name.chars().all(names::is_plain);
-    if !plain {
-        item.problem("must be plain text: control characters and marks of direction are not shown");
-    }
-    plain
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::names;
+
 /// One problem or warning, at one place of one file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -103,11 +105,46 @@ pub(crate) fn nearest<'a>(
 ) -> Option<String> {
     let word = word.to_lowercase();
     // A third of the letters wrong is still a slip; more is another word.
-    let limit = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    let limit = (length / 3).max(1);
     candidates
         .into_iter()
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Longer ones repeat what nobody wrote by hand.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// The message without what a terminal must not see. Regular expressions are drawn on lines of their own.
+pub(crate) fn readable(message: &str) -> String {
+    let lines: Vec<_> = shortened(message, LONGEST_MESSAGE)
+        .split('\n')
+        .map(visible)
+        .collect();
+    lines.join("\n")
+}
+
+/// What would move the cursor or turn text around, as its escape.
+pub(crate) fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if names::is_plain(c) {
+            out.push(c);
+        } else {
+            out.extend(c.escape_default());
+        }
+    }
+    out
+}
+
+/// Its first `characters`.
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

@@ -1,68 +1,39 @@
-//! The configuration written out in full: every default decided, secrets replaced or kept.
+//! The configuration written out in full: every default decided.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value as Json;
 use sonde_core::{
     Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions, Spec, Step,
     TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
-use url::Url;
 
 use crate::Config;
 use crate::emit::Out;
 use crate::kind::{CLASSES, IP_PREFERENCES, TRANSPORTS, VERSIONS};
 
-/// Stands where a secret was.
-pub(crate) const REDACTED: &str = "REDACTED";
-
-/// Stands where a private key was; still PEM, so that the text is accepted again.
-const REDACTED_KEY: &str = "-----BEGIN PRIVATE KEY-----\nREDACTED\n-----END PRIVATE KEY-----\n";
-
-/// What becomes of passwords, tokens, private keys, and values whose names speak of one.
-#[derive(Clone, Copy)]
-pub(crate) enum Secrets {
-    Redacted,
-    Kept,
-}
-
-impl Secrets {
-    fn or<'a>(self, stand_in: &'a str, secret: &'a str) -> &'a str {
-        match self {
-            Self::Redacted => stand_in,
-            Self::Kept => secret,
-        }
-    }
-
-    fn named<'a>(self, name: &str, value: &'a str) -> &'a str {
-        match self {
-            Self::Redacted => redact_named(name, value),
-            Self::Kept => value,
-        }
-    }
-
-    fn url(self, url: &Url) -> String {
-        match self {
-            Self::Redacted => redact_query(url),
-            Self::Kept => url.to_string(),
-        }
-    }
-}
-
-/// A `sonde.yaml` that means the same, without secrets and without anything left to defaults, variables or files.
-///
-/// Redacted are passwords, tokens, private keys, and the values of headers, query parameters and environment
-/// variables whose names speak of one. It parses again.
+/// A `sonde.yaml` that means the same, with secrets masked and without anything left to defaults, variables or files.
+/// It parses again.
 pub fn render(config: &Config) -> String {
-    let monitors = config
-        .monitors
-        .iter()
-        .map(|m| (m.id.to_string(), monitor(m, Secrets::Redacted)))
-        .collect();
-    Out::map([("monitors", Out::Map(monitors))]).write()
+    let masked = |monitor: &Monitor| Monitor {
+        spec: monitor.spec.masked(),
+        ..monitor.clone()
+    };
+    let monitors = config.monitors.iter().map(masked);
+    let monitors = monitors.map(|one| (one.id.to_string(), monitor(&one)));
+    Out::map([("monitors", Out::Map(monitors.collect()))]).write()
+}
+
+/// What stands below the monitor's id in `sonde.yaml`, everything said, and secrets as they are: callers who show it
+/// to anyone mask them first.
+///
+/// Below `{"monitors": {"<id>": …}}` it is read as the same monitor.
+pub fn monitor_to_json(monitor: &Monitor) -> Json {
+    self::monitor(monitor).into_json()
 }
 
 /// All settings of a monitor but its id.
-pub(crate) fn monitor(monitor: &Monitor, secrets: Secrets) -> Out {
+pub(crate) fn monitor(monitor: &Monitor) -> Out {
     let Monitor {
         workspace: _,
         id: _,
@@ -87,7 +58,7 @@ pub(crate) fn monitor(monitor: &Monitor, secrets: Secrets) -> Out {
     ]);
     Out::map([
         ("name", Out::text(name)),
-        (spec.kind().as_str(), self::spec(spec, secrets)),
+        (spec.kind().as_str(), self::spec(spec)),
         ("interval", Out::text(format_duration(*interval))),
         ("timeout", Out::text(format_duration(*timeout))),
         ("regions", Out::texts(regions)),
@@ -107,26 +78,26 @@ fn assertions(assertions: &[Assertion]) -> Out {
 }
 
 /// What stands behind the key that names the kind.
-pub(crate) fn spec(spec: &Spec, secrets: Secrets) -> Out {
+pub(crate) fn spec(spec: &Spec) -> Out {
     match spec {
-        Spec::Http(spec) => http(spec, secrets),
-        Spec::Tcp(spec) => tcp(spec, secrets),
-        Spec::Dns(spec) => dns(spec, secrets),
+        Spec::Http(spec) => http(spec),
+        Spec::Tcp(spec) => tcp(spec),
+        Spec::Dns(spec) => dns(spec),
         Spec::Icmp(spec) => icmp(spec),
-        Spec::Tls(spec) => tls(spec, secrets),
-        Spec::Exec(spec) => exec(spec, secrets),
+        Spec::Tls(spec) => tls(spec),
+        Spec::Exec(spec) => exec(spec),
     }
 }
 
-fn http(spec: &HttpSpec, secrets: Secrets) -> Out {
+fn http(spec: &HttpSpec) -> Out {
     let mut out = vec![
-        ("url", Out::text(secrets.url(&spec.url))),
+        ("url", Out::text(spec.url.as_str())),
         ("method", Out::text(&spec.method)),
     ];
-    let headers = spec.headers.iter().map(|(name, value)| {
-        let value = secrets.named(name, value);
-        Out::map([("name", Out::text(name)), ("value", Out::text(value))])
-    });
+    let headers = spec
+        .headers
+        .iter()
+        .map(|(name, value)| Out::map([("name", Out::text(name)), ("value", Out::text(value))]));
     out.push(("headers", Out::List(headers.collect())));
     if let Some(body) = &spec.body {
         let (form, text) = match std::str::from_utf8(body) {
@@ -139,24 +110,18 @@ fn http(spec: &HttpSpec, secrets: Secrets) -> Out {
         Some(Auth::Basic { username, password }) => {
             let basic = Out::map([
                 ("username", Out::text(username)),
-                ("password", Out::text(secrets.or(REDACTED, password))),
+                ("password", Out::text(password)),
             ]);
             out.push(("auth", Out::map([("basic", basic)])));
         }
         Some(Auth::Bearer { token }) => {
-            let token = Out::text(secrets.or(REDACTED, token));
-            out.push(("auth", Out::map([("bearer", token)])));
+            out.push(("auth", Out::map([("bearer", Out::text(token))])));
         }
         None => {}
     }
-    out.push(("tls", Out::map(tls_options(&spec.tls, secrets))));
+    out.push(("tls", Out::map(tls_options(&spec.tls))));
     if let Some(proxy) = &spec.proxy {
-        let mut proxy = proxy.clone();
-        if let (Secrets::Redacted, Some(_)) = (secrets, proxy.password()) {
-            // Fails only for URLs without a host.
-            let _ = proxy.set_password(Some(REDACTED));
-        }
-        out.push(("proxy", Out::text(proxy)));
+        out.push(("proxy", Out::text(proxy.as_str())));
     }
     out.push(("http_version", name_of(&VERSIONS, &spec.version)));
     out.push(("max_redirects", Out::raw(&spec.max_redirects)));
@@ -165,13 +130,13 @@ fn http(spec: &HttpSpec, secrets: Secrets) -> Out {
     Out::map(out)
 }
 
-fn tcp(spec: &TcpSpec, secrets: Secrets) -> Out {
+fn tcp(spec: &TcpSpec) -> Out {
     let mut out = vec![
         ("host", Out::text(&spec.host)),
         ("port", Out::raw(&spec.port)),
     ];
     if let Some(tls) = &spec.tls {
-        out.push(("tls", Out::map(tls_options(tls, secrets))));
+        out.push(("tls", Out::map(tls_options(tls))));
     }
     let steps = spec.dialogue.iter().map(|step| match step {
         Step::Send(text) => Out::map([("send", Out::text(text))]),
@@ -184,7 +149,7 @@ fn tcp(spec: &TcpSpec, secrets: Secrets) -> Out {
     Out::map(out)
 }
 
-fn dns(spec: &DnsSpec, secrets: Secrets) -> Out {
+fn dns(spec: &DnsSpec) -> Out {
     let mut out = vec![
         ("name", Out::text(&spec.name)),
         ("type", Out::text(&spec.record_type)),
@@ -195,7 +160,7 @@ fn dns(spec: &DnsSpec, secrets: Secrets) -> Out {
     }
     out.push(("transport", name_of(&TRANSPORTS, &spec.transport)));
     out.push(("recursion", Out::raw(&spec.recursion)));
-    out.push(("tls", Out::map(tls_options(&spec.tls, secrets))));
+    out.push(("tls", Out::map(tls_options(&spec.tls))));
     out.extend(network(&spec.network));
     Out::map(out)
 }
@@ -211,7 +176,7 @@ fn icmp(spec: &IcmpSpec) -> Out {
     Out::map(out)
 }
 
-fn tls(spec: &TlsSpec, secrets: Secrets) -> Out {
+fn tls(spec: &TlsSpec) -> Out {
     let mut out = vec![
         ("host", Out::text(&spec.host)),
         ("port", Out::raw(&spec.port)),
@@ -220,16 +185,16 @@ fn tls(spec: &TlsSpec, secrets: Secrets) -> Out {
         spec.starttls
             .map(|protocol| ("starttls", Out::text(protocol.as_str()))),
     );
-    out.extend(tls_options(&spec.tls, secrets));
+    out.extend(tls_options(&spec.tls));
     out.extend(network(&spec.network));
     Out::map(out)
 }
 
-fn exec(spec: &ExecSpec, secrets: Secrets) -> Out {
-    let environment = spec.environment.iter().map(|(name, value)| {
-        let value = secrets.named(name, value);
-        (name.clone(), Out::text(value))
-    });
+fn exec(spec: &ExecSpec) -> Out {
+    let environment = spec
+        .environment
+        .iter()
+        .map(|(name, value)| (name.clone(), Out::text(value)));
     Out::map([
         ("command", Out::text(&spec.command)),
         ("arguments", Out::texts(&spec.arguments)),
@@ -248,7 +213,7 @@ fn network(options: &NetworkOptions) -> Vec<(&'static str, Out)> {
     out
 }
 
-fn tls_options(options: &TlsOptions, secrets: Secrets) -> Vec<(&'static str, Out)> {
+fn tls_options(options: &TlsOptions) -> Vec<(&'static str, Out)> {
     let mut out = vec![("skip_verify", Out::raw(&options.skip_verify))];
     out.extend(
         options
@@ -259,8 +224,7 @@ fn tls_options(options: &TlsOptions, secrets: Secrets) -> Vec<(&'static str, Out
     out.extend(options.ca.as_ref().map(|ca| ("ca", Out::text(ca))));
     if let Some(client) = &options.client_certificate {
         out.push(("client_certificate", Out::text(&client.certificate)));
-        let key = secrets.or(REDACTED_KEY, &client.key);
-        out.push(("client_key", Out::text(key)));
+        out.push(("client_key", Out::text(&client.key)));
     }
     out
 }
@@ -268,37 +232,4 @@ fn tls_options(options: &TlsOptions, secrets: Secrets) -> Vec<(&'static str, Out
 fn name_of<T: PartialEq>(options: &[(&'static str, T)], value: &T) -> Out {
     let found = options.iter().find(|(_, option)| option == value);
     Out::text(found.map_or("", |(name, _)| *name))
-}
-
-fn redact_named<'a>(name: &str, value: &'a str) -> &'a str {
-    if is_secret(name) { REDACTED } else { value }
-}
-
-/// Whether a name says that its value is a secret.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    [
-        "authorization",
-        "cookie",
-        "token",
-        "key",
-        "secret",
-        "password",
-    ]
-    .iter()
-    .any(|word| name.contains(word))
-}
-
-pub(crate) fn redact_query(url: &Url) -> String {
-    if !url.query_pairs().any(|(name, _)| is_secret(&name)) {
-        return url.to_string();
-    }
-    let pairs: Vec<_> = url.query_pairs().into_owned().collect();
-    let mut url = url.clone();
-    url.query_pairs_mut().clear().extend_pairs(
-        pairs
-            .iter()
-            .map(|(name, value)| (name, redact_named(name, value))),
-    );
-    url.into()
 }

@@ -86,11 +86,12 @@ impl<'a> Shared<'a> {
     }
 
     /// The monitor's own value before the default's, key by key.
-    pub(crate) fn settle(&self, defaults: &Self, context: &Context<'_>) -> Settled {
+    pub(crate) fn settle(&self, defaults: &Self, monitor: &Item<'_>) -> Settled {
+        let context = monitor.context;
         let (interval, timeout) = self.timing(defaults, context);
         let regions = self.regions.as_ref().or(defaults.regions.as_ref());
-        let local = || vec![context.inputs.options.default_region.clone()];
-        let regions = regions.map_or_else(local, Clone::clone);
+        let default = || context.default_regions(monitor.at, &monitor.path);
+        let regions = regions.map_or_else(default, Clone::clone);
         Settled {
             interval,
             timeout,
@@ -192,7 +193,7 @@ impl<'a> Alert<'a> {
             value: Quorum::Count(count),
             item,
         }) = quorum
-            && usize::from(*count) > regions
+            && (1..usize::from(*count)).contains(&regions)
         {
             item.problem(format!(
                 "{count} regions can never agree where there are {regions}"
@@ -244,7 +245,7 @@ fn regions(item: &Item<'_>) -> Option<Vec<Region>> {
 }
 
 fn unique_texts(item: &Item<'_>) -> Option<Vec<String>> {
-    let texts = item.list_of(|item| item.filled().map(str::to_owned))?;
+    let texts = item.list_of(|item| item.plain().map(str::to_owned))?;
     if texts.iter().collect::<BTreeSet<_>>().len() < texts.len() {
         item.problem("a tag is named twice");
     }

@@ -4,13 +4,16 @@ mod checkup;
 mod errors;
 mod import;
 mod kinds;
+mod network;
 mod schema;
 
 use std::path::Path;
 
 use sonde_core::{Monitor, QueueSettings, Region};
 
-use crate::{DEFAULT_QUEUES, Inputs, Loaded, Options, Problems, parse, parse_queues, render};
+use crate::{
+    DEFAULT_QUEUES, Inputs, Loaded, Options, Origin, Problems, parse, parse_queues, render,
+};
 
 const EXAMPLE: &str = include_str!("../examples/sonde.yaml");
 
@@ -43,7 +46,7 @@ fn options(allow_exec: bool) -> Options {
     Options {
         check_interval: None,
         allow_exec,
-        default_region: Region::local(),
+        default_region: Some(Region::local()),
     }
 }
 
@@ -58,8 +61,10 @@ fn with_inputs<T>(
     use_inputs(&Inputs {
         name,
         text,
-        env: &env,
-        read_file: &read_file,
+        origin: Origin::Machine {
+            env: &env,
+            read_file: &read_file,
+        },
         queues: &queues,
         options,
     })
@@ -103,16 +108,11 @@ fn what_is_written_out_is_read_as_the_same() {
         .unwrap()
         .config;
     assert_eq!(render(&again), text);
-    let without_secrets = |monitors: &[Monitor]| {
-        let kept = monitors
-            .iter()
-            .filter(|m| !["order", "intranet"].contains(&m.id.as_str()));
-        kept.cloned().collect::<Vec<_>>()
-    };
-    assert_eq!(
-        without_secrets(&again.monitors),
-        without_secrets(&config.monitors)
-    );
+    let masked = config.monitors.into_iter().map(|monitor| Monitor {
+        spec: monitor.spec.masked(),
+        ..monitor
+    });
+    assert_eq!(again.monitors, masked.collect::<Vec<_>>());
 }
 
 #[test]
@@ -233,11 +233,11 @@ fn variables_become_values_and_never_structure() {
         r#"
 monitors:
   a:
-    http: https://${HOST}/${PATH_:-health}
+    http: { url: "https://${HOST}/${PATH_:-health}", body: "${STRUCTURE}" }
     retries: ${RETRIES}
     paused: "${PAUSED}"
     interval: ${INTERVAL:-30s}
-    tags: ["$${HOST}", "${STRUCTURE}"]
+    tags: ["$${HOST}"]
 "#,
     );
     let monitor = &monitors[0];
@@ -250,7 +250,11 @@ monitors:
         ),
         (2, true, 30)
     );
-    assert_eq!(monitor.tags, ["${HOST}", "x\npaused: true"]);
+    assert_eq!(monitor.tags, ["${HOST}"]);
+    let sonde_core::Spec::Http(spec) = &monitor.spec else {
+        panic!("http")
+    };
+    assert_eq!(spec.body.as_deref(), Some(&b"x\npaused: true"[..]));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::Pattern;
 
-pub use masked::{MASK, MASKED_KEY, MaskError};
+pub use masked::{MASK, MASKED_KEY, MaskError, masked_url};
 pub use redacted::{secret_parameters, without_credentials, without_userinfo};
 
 /// What kind of check a monitor makes.

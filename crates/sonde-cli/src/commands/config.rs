@@ -51,7 +51,7 @@ fn load(files: &Files) -> Result<Config, Error> {
     let options = sonde_config::Options {
         check_interval: None,
         allow_exec: true,
-        default_region: Region::local(),
+        default_region: Some(Region::local()),
     };
     files.load(&files.queue_settings()?, options)
 }

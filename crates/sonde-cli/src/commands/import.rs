@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use sonde_config::Inputs;
 use sonde_config::import::{self, Imported, Targets};
+use sonde_config::{Inputs, Origin};
 use sonde_core::Region;
 
 use crate::configuration;
@@ -99,13 +99,15 @@ fn read(options: &Options) -> Result<Imported, Error> {
     let inputs = Inputs {
         name: &name,
         text: &text,
-        env: &|_| None,
-        read_file: &|path| configuration::read_beside(folder, path),
+        origin: Origin::Machine {
+            env: &|_| None,
+            read_file: &|path| configuration::read_beside(folder, path),
+        },
         queues: &queues,
         options: sonde_config::Options {
             check_interval: None,
             allow_exec: true,
-            default_region: Region::local(),
+            default_region: Some(Region::local()),
         },
     };
     let targets = Targets {

@@ -156,7 +156,7 @@ async fn the_monitors_for_it_are_a_valid_configuration_of_every_network_kind() {
     let options = sonde_config::Options {
         check_interval: None,
         allow_exec: false,
-        default_region: sonde_core::Region::local(),
+        default_region: Some(sonde_core::Region::local()),
     };
     let loaded =
         crate::configuration::load_text("example", &text, folder.path(), &settings, options)

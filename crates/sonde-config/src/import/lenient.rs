@@ -212,7 +212,13 @@ pub(super) fn monitor(context: &Context<'_>, id: MonitorId, name: &str, spec: Sp
             retries: 0,
             ..context.inputs.queues.retry
         },
-        regions: vec![context.inputs.options.default_region.clone()],
+        regions: context
+            .inputs
+            .options
+            .default_region
+            .iter()
+            .cloned()
+            .collect(),
         expect: Vec::new(),
         degraded: Vec::new(),
         alert: AlertRule::default(),

@@ -21,7 +21,7 @@ use crate::brief::brief;
 use crate::decode::{Context, Item};
 use crate::node::{self, Node, Value};
 use crate::problem::{self, Problem, Problems};
-use crate::{Inputs, Options, expand};
+use crate::{Inputs, Options, Origin, expand};
 
 /// Whose configuration a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,7 +147,11 @@ pub fn import(
         let words: Vec<_> = note.message.split_whitespace().collect();
         note.message = variables.show(&words.join(" "));
     }
-    let text = brief(&monitors, inputs.queues, &inputs.options.default_region);
+    let text = brief(
+        &monitors,
+        inputs.queues,
+        inputs.options.default_region.as_ref(),
+    );
     Ok(Imported {
         text: variables.show(&text),
         monitors,
@@ -197,7 +201,7 @@ fn place(item: &Item<'_>, message: &str) -> Problem {
 fn parse(context: &Context<'_>) -> Result<Node, Problems> {
     match node::parse(context.inputs.text) {
         Ok(mut root) => {
-            expand::prepare(context, &mut root, false);
+            expand::prepare(context, &mut root, None);
             tidy(&mut root);
             Ok(root)
         }
@@ -301,12 +305,18 @@ const ANY_FILE: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----
     -----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
 
 fn refused(monitors: &[Monitor], inputs: &Inputs<'_>) -> BTreeMap<MonitorId, Vec<String>> {
-    let text = brief(monitors, inputs.queues, &inputs.options.default_region);
+    let text = brief(
+        monitors,
+        inputs.queues,
+        inputs.options.default_region.as_ref(),
+    );
     let parsed = crate::parse(&Inputs {
         name: "sonde.yaml",
         text: &text,
-        env: &|_| None,
-        read_file: &|_| Ok(ANY_FILE.to_vec()),
+        origin: Origin::Machine {
+            env: &|_| None,
+            read_file: &|_| Ok(ANY_FILE.to_vec()),
+        },
         queues: inputs.queues,
         options: Options {
             check_interval: None,

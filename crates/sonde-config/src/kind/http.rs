@@ -109,6 +109,10 @@ pub(crate) fn parse_url(text: &str) -> Result<(Url, Option<Auth>), String> {
 /// Errors never repeat the text: it may hold a password.
 fn web_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let wanted = schemes.join(":// or ");
+    // Which the parser would leave out.
+    if text.trim().contains(char::is_control) {
+        return Err("a URL contains no line breaks or other control characters".to_owned());
+    }
     if !text.contains("://") {
         return Err(format!("a URL begins with {wanted}://"));
     }
@@ -196,7 +200,10 @@ fn header_name(item: &Item<'_>, name: &str) -> Option<String> {
 }
 
 fn header_value(item: &Item<'_>) -> Option<String> {
-    let value = item.scalar()?;
+    as_header_value(item, item.scalar()?)
+}
+
+fn as_header_value(item: &Item<'_>, value: &str) -> Option<String> {
     if value.bytes().any(|b| (b < b' ' && b != b'\t') || b == 0x7f) {
         item.problem("a header value cannot contain line breaks or other control characters");
         return None;
@@ -211,7 +218,7 @@ fn auth(fields: &mut Fields<'_>) -> Option<Auth> {
     };
     if name == "bearer" {
         return Some(Auth::Bearer {
-            token: item.filled()?.to_owned(),
+            token: as_header_value(&item, item.filled()?)?,
         });
     }
     item.fields("basic", |fields| {

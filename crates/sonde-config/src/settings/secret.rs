@@ -2,9 +2,8 @@
 
 use std::fmt;
 
+use sonde_core::{MASK, masked_url};
 use url::Url;
-
-use crate::render::{REDACTED, redact_query};
 
 /// A value that no message shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,7 +22,7 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(REDACTED)
+        f.write_str(MASK)
     }
 }
 
@@ -55,12 +54,7 @@ impl ServiceUrl {
 
 impl fmt::Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut url = self.0.clone();
-        if url.password().is_some() {
-            // Fails only for URLs without a host.
-            let _ = url.set_password(Some(REDACTED));
-        }
-        f.write_str(&redact_query(&url))
+        masked_url(&self.0).fmt(f)
     }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{load, options, with_inputs};
 use crate::import::{Format, Imported, Targets, import};
-use crate::{Inputs, Options, Problems};
+use crate::{Inputs, Options, Origin, Problems};
 
 const NO_TARGETS: Targets<'static> = Targets {
     file: None,
@@ -284,8 +284,10 @@ fn accepted(yaml: &str) -> bool {
     let parsed = crate::parse(&Inputs {
         name: "sonde.yaml",
         text: yaml,
-        env: &|_| Some("x".to_owned()),
-        read_file: &|_| Ok(super::PEM.as_bytes().to_vec()),
+        origin: Origin::Machine {
+            env: &|_| Some("x".to_owned()),
+            read_file: &|_| Ok(super::PEM.as_bytes().to_vec()),
+        },
         queues: &queues,
         options: options(true),
     });

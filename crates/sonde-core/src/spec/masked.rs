@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::redacted::secret_parameters;
+use super::redacted::{is_secret_parameter, secret_parameters, with_secret_parameters_as};
 use super::{Auth, Spec, TlsOptions};
 
 /// Stands where a secret is. Sent back unchanged, it means the secret that is stored.
@@ -66,7 +66,7 @@ impl Spec {
             if !same_target {
                 return Err(MaskError::OtherTarget);
             }
-            secret.become_as(&known);
+            secret.become_as(&known)?;
         }
         Ok(())
     }
@@ -142,7 +142,9 @@ fn in_tls(options: &mut TlsOptions) -> Option<Secret<'_>> {
 }
 
 fn in_url<'a>(place: &str, url: &'a mut Url) -> Option<Secret<'a>> {
-    let secret = url.password().is_some() || secret_parameters(url).next().is_some();
+    // A mask does not look like what it stands for.
+    let secret =
+        url.password().is_some() || has_mask(url) || secret_parameters(url).next().is_some();
     secret.then(|| Secret {
         place: place.to_owned(),
         value: Value::Url(url),
@@ -169,67 +171,72 @@ impl<'a> Secret<'a> {
         match &self.value {
             Value::Text(text) => *text == MASK,
             Value::Key(key) => key.contains(MASK),
-            Value::Url(url) => {
-                url.password() == Some(MASK) || secret_values(url).any(|value| value == MASK)
-            }
+            Value::Url(url) => has_mask(url),
         }
     }
 
-    fn become_as(self, known: &Secret<'_>) {
+    fn become_as(self, known: &Secret<'_>) -> Result<(), MaskError> {
         match (self.value, &known.value) {
             (Value::Text(text), Value::Text(known)) | (Value::Key(text), Value::Key(known)) => {
                 text.clone_from(known);
             }
-            (Value::Url(url), Value::Url(known)) => *url = unmasked_url(url, known),
-            _ => {}
+            (Value::Url(url), Value::Url(known)) => {
+                *url = unmasked_url(url, known).ok_or(MaskError::Nothing)?;
+            }
+            _ => return Err(MaskError::Nothing),
         }
+        Ok(())
     }
 }
 
-fn secret_values(url: &Url) -> impl Iterator<Item = String> {
-    url.query_pairs().map(|(_, value)| value.into_owned())
-}
-
-fn masked_url(url: &Url) -> Url {
+/// The same with [`MASK`] for its password and for parameters that could be tokens.
+pub fn masked_url(url: &Url) -> Url {
     let mut masked = url.clone();
     if url.password().is_some() {
         // Fails only for URLs without a host.
         let _ = masked.set_password(Some(MASK));
     }
-    let mut query = url.query().map(str::to_owned);
-    for value in secret_parameters(url) {
-        query = query.map(|query| query.replace(value, MASK));
-    }
-    masked.set_query(query.as_deref());
-    masked
+    with_secret_parameters_as(MASK, masked)
 }
 
-/// Its password and parameters as in `known`, where they are masked.
-fn unmasked_url(url: &Url, known: &Url) -> Url {
+fn has_mask(url: &Url) -> bool {
+    url.password() == Some(MASK) || parts(url).any(is_masked)
+}
+
+fn parts(url: &Url) -> impl Iterator<Item = &str> {
+    url.query().unwrap_or_default().split('&')
+}
+
+/// Whether one `name=value`, or a value alone, is masked.
+fn is_masked(part: &str) -> bool {
+    part.split_once('=').map_or(part, |(_, value)| value) == MASK
+}
+
+/// Its password and parameters as in `known`, where they are masked; `None` when `known` has none for one of them.
+fn unmasked_url(url: &Url, known: &Url) -> Option<Url> {
     let mut unmasked = url.clone();
     if url.password() == Some(MASK) {
-        let _ = unmasked.set_password(known.password());
+        let _ = unmasked.set_password(Some(known.password()?));
     }
-    if secret_values(url).any(|value| value == MASK) {
-        let parameter = |part: &str| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let same = known.query().unwrap_or_default().split('&');
-            let same = same.filter_map(|part| part.split_once('='));
-            let mut same = same.filter(|(known, _)| *known == name);
-            match same.next() {
-                Some((_, known)) if value == MASK => format!("{name}={known}"),
-                _ => part.to_owned(),
+    if parts(url).any(is_masked) {
+        let name = |part: &str| part.split_once('=').map(|(name, _)| name.to_owned());
+        let mut known: Vec<&str> = parts(known).collect();
+        let parameters = parts(url).map(|part| {
+            if !is_masked(part) {
+                return Some(part);
             }
-        };
-        let query: Vec<String> = url
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .map(parameter)
-            .collect();
-        unmasked.set_query(Some(&query.join("&")));
+            // What has no name is known by its looks.
+            let same = |known: &&str| match name(part) {
+                Some(wanted) => name(known) == Some(wanted),
+                None => name(known).is_none() && is_secret_parameter(known),
+            };
+            let at = known.iter().position(same)?;
+            Some(known.remove(at))
+        });
+        let parameters = parameters.collect::<Option<Vec<_>>>()?;
+        unmasked.set_query(Some(&parameters.join("&")));
     }
-    unmasked
+    Some(unmasked)
 }
 
 #[cfg(test)]
@@ -267,6 +274,23 @@ mod tests {
         assert_eq!(masked.masked(), masked);
         masked.unmask(Some(&spec)).unwrap();
         assert_eq!(masked, spec);
+    }
+
+    #[test]
+    fn parameters_of_a_url_are_masked_one_by_one_and_come_back() {
+        let check = |query: &str, masked: &str| {
+            let url = |query: &str| Url::parse(&format!("https://a.example/?{query}")).unwrap();
+            let spec = |query| Spec::Http(Box::new(HttpSpec::get(url(query))));
+            let (stored, mut sent) = (spec(query), spec(query).masked());
+            assert_eq!(sent, spec(masked));
+            sent.unmask(Some(&stored)).unwrap();
+            assert_eq!(sent, stored);
+        };
+        let token = "abcdefghij0123456789";
+        check("page=1&key=a", "page=1&key=REDACTED");
+        check("key=a&key=b", "key=REDACTED&key=REDACTED");
+        check(&format!("x={token}&y=1"), "x=REDACTED&y=1");
+        check(&format!("a=1&{token}"), "a=1&REDACTED");
     }
 
     #[test]

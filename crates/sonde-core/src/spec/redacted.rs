@@ -74,10 +74,14 @@ pub fn without_userinfo(mut url: Url) -> Url {
 
 /// The URL without userinfo, and with the values of parameters that could be tokens replaced.
 pub fn without_credentials(url: Url) -> Url {
-    let mut url = without_userinfo(url);
+    with_secret_parameters_as(REDACTED, without_userinfo(url))
+}
+
+/// The URL with `stand_in` for the values of parameters that could be tokens.
+pub(super) fn with_secret_parameters_as(stand_in: &str, mut url: Url) -> Url {
     if secret_parameters(&url).next().is_some() {
         let parts = url.query().unwrap_or_default().split('&');
-        let parts: Vec<Cow<'_, str>> = parts.map(redacted_part).collect();
+        let parts: Vec<Cow<'_, str>> = parts.map(|part| covered(part, stand_in)).collect();
         let query = parts.join("&");
         url.set_query(Some(&query));
     }
@@ -90,10 +94,15 @@ pub fn secret_parameters(url: &Url) -> impl Iterator<Item = &str> {
     parts.filter_map(|part| secret_value(part).filter(|value| *value != REDACTED))
 }
 
-fn redacted_part(part: &str) -> Cow<'_, str> {
+/// Whether one `name=value`, or a value alone, could hold a token.
+pub(super) fn is_secret_parameter(part: &str) -> bool {
+    secret_value(part).is_some()
+}
+
+fn covered<'a>(part: &'a str, stand_in: &'a str) -> Cow<'a, str> {
     match (secret_value(part), part.split_once('=')) {
-        (Some(_), Some((name, _))) => format!("{name}={REDACTED}").into(),
-        (Some(_), None) => REDACTED.into(),
+        (Some(_), Some((name, _))) => format!("{name}={stand_in}").into(),
+        (Some(_), None) => stand_in.into(),
         (None, _) => part.into(),
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let reading = sonde_config::Options {
         check_interval: None,
         allow_exec: options.allow_exec,
-        default_region: options.region.clone(),
+        default_region: Some(options.region.clone()),
     };
     let config = options.files.load(&queues, reading)?;
     let monitors = select::select(config.monitors, &options.only)?;

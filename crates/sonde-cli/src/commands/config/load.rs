@@ -14,9 +14,6 @@ use crate::exit::{Error, Exit};
 use crate::output::Stdout;
 use crate::services::{self, ServiceOptions};
 
-/// Stands where a monitor names no region; nobody would give a region this name.
-const NOWHERE: &str = "no-region-is-named-here";
-
 /// Make the file's monitors all that a workspace of the fleet has
 ///
 /// Checks the file as `config check` does, writes it to the primary, and tells the fleet. Standard output has a line
@@ -85,26 +82,14 @@ pub(super) async fn run(load: Load) -> Result<Exit, Error> {
 
 impl Load {
     fn read(&self, settings: &Settings) -> Result<Vec<Monitor>, Error> {
-        let nowhere: Region = NOWHERE.parse().context("the placeholder is a region")?;
         let options = sonde_config::Options {
             check_interval: None,
             // Whether a command may run is for each checker to say.
             allow_exec: true,
-            default_region: self.region.clone().unwrap_or_else(|| nowhere.clone()),
+            default_region: self.region.clone(),
         };
         let files = Files::new(self.config.clone(), settings.queues.clone());
         let mut monitors = files.load(&files.queue_settings()?, options)?.monitors;
-        let lost: Vec<&str> = monitors
-            .iter()
-            .filter(|monitor| monitor.regions.contains(&nowhere))
-            .map(|monitor| monitor.id.as_str())
-            .collect();
-        if !lost.is_empty() {
-            return Err(Error::usage(format!(
-                "no region is named for {}: write `regions` there or in `defaults`, or use --region",
-                lost.join(", ")
-            )));
-        }
         for monitor in &mut monitors {
             monitor.workspace = self.workspace.clone();
         }

@@ -113,7 +113,7 @@ impl Options {
         sonde_config::Options {
             check_interval: Some(self.check_interval),
             allow_exec: self.allow_exec,
-            default_region: self.region.clone(),
+            default_region: Some(self.region.clone()),
         }
     }
 
