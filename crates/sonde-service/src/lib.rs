@@ -2,6 +2,7 @@
 //!
 //! It decides nothing about HTTP or HTML, and knows no backend: only the traits.
 
+mod plan;
 mod run_now;
 mod view;
 
@@ -14,6 +15,7 @@ use sonde_results::{ResultPage, ResultQuery, Results, ResultsError, Summary, Tim
 use sonde_store::{ConfigStore, StoreError};
 use tokio::sync::broadcast;
 
+pub use plan::{Action, FieldChange, Plan, PlanProblem, Planned, plan};
 pub use view::{MonitorView, State};
 
 #[derive(Debug, thiserror::Error)]
