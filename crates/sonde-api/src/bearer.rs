@@ -19,7 +19,7 @@ pub(crate) async fn require(
     if is_presented(&token, request.headers()) {
         Ok(next.run(request).await)
     } else {
-        Err(ApiError::Unauthorized)
+        Err(ApiError::WrongToken)
     }
 }
 

@@ -1,12 +1,14 @@
 //! `/check`: all monitors now, answered with their outcomes.
 
-use axum::Json;
-use axum::extract::State;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Serialize;
 use sonde_core::{CheckResult, Outcome};
-use sonde_service::Service;
 
-use crate::problem::ApiError;
+use crate::Api;
+use crate::caller::{Caller, authenticate};
+use crate::problem::{ApiError, method_not_allowed};
 
 #[derive(Serialize)]
 pub(crate) struct CheckBody {
@@ -24,11 +26,12 @@ struct Counts {
     missed: usize,
 }
 
-pub(crate) async fn run_all(State(service): State<Service>) -> Result<Json<CheckBody>, ApiError> {
-    let mut monitors = service.monitors().await?;
+pub(crate) async fn run_all(Caller(access): Caller) -> Result<Json<CheckBody>, ApiError> {
+    let views = access.overview().await?.into_iter();
+    let mut monitors: Vec<_> = views.map(|view| view.monitor).collect();
     monitors.retain(|monitor| !monitor.paused);
     let total = monitors.iter().map(|monitor| monitor.regions.len()).sum();
-    let mut results = service.run_now(&monitors).await?;
+    let mut results = access.run_all(&monitors).await?;
     results.sort_by(|a, b| (&a.monitor, &a.region).cmp(&(&b.monitor, &b.region)));
     let count = |outcome| {
         results
@@ -44,4 +47,15 @@ pub(crate) async fn run_all(State(service): State<Service>) -> Result<Json<Check
         missed: count(Outcome::Missed),
     };
     Ok(Json(CheckBody { summary, results }))
+}
+
+/// `/check`: every monitor now.
+pub fn check_router(api: &Api) -> Router {
+    Router::new()
+        .route(
+            "/check",
+            get(run_all).post(run_all).head(method_not_allowed),
+        )
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(api.clone(), authenticate))
 }

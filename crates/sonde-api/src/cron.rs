@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::post;
@@ -11,7 +11,7 @@ use sonde_core::QueueSettings;
 use sonde_queue::{CronMessage, Outgoing, Queue, Route};
 
 use crate::bearer;
-use crate::problem::{ApiError, Path, method_not_allowed};
+use crate::problem::{ApiError, method_not_allowed};
 
 /// Where triggers go, and which there are.
 #[derive(Clone)]
@@ -39,7 +39,7 @@ async fn trigger(
     let Some(class) = known else {
         let names: Vec<_> = classes.iter().map(|class| class.name.as_str()).collect();
         let names = names.join(", ");
-        return Err(ApiError::NotFound(format!(
+        return Err(ApiError::NotThere(format!(
             "there is no frequency of that name: use one of {names}"
         )));
     };

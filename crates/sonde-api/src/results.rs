@@ -1,140 +1,426 @@
-//! `/v1/monitors/{id}/results` and `/summary`: rows, and what they add up to.
+//! `/v1/monitors/{id}/results`, `/summary`, `/series`, `/uptime`: rows, and what they add up to.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use sonde_core::{CheckResult, MonitorId, Outcome, Region, Timestamp};
-use sonde_results::{Cursor, ResultQuery, Summary, TimeRange};
-use sonde_service::Service;
+use sonde_core::{
+    CheckResult, MonitorId, Outcome, Reason, Region, Timestamp, Trigger, parse_duration,
+};
+use sonde_results::{ChartBucket, ChartQuery, ResultQuery, Summary, TimeRange};
+use sonde_service::Access;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::problem::{ApiError, Path, Query};
+use crate::Api;
+use crate::caller::Caller;
+use crate::extract::{Id, Query};
+use crate::openapi::{OutcomeName, ResultBody, TriggerName};
+use crate::page;
+use crate::problem::ApiError;
 
-/// What is listed when no range is given.
+/// What is looked at when no range is given.
 const DEFAULT_RANGE: Duration = Duration::from_hours(24);
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_LIMIT: u32 = 1000;
+const DAY: Duration = Duration::from_hours(24);
+const DEFAULT_DAYS: u32 = 90;
+const MAX_DAYS: u32 = 400;
+const SHORTEST_STEP: Duration = Duration::from_secs(1);
+/// Of a series: what a chart can show.
+const MOST_BUCKETS: u64 = 5_000;
 
-/// All as text, so that what is wrong with one can be said by its name.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Parameters {
-    from: Option<String>,
-    to: Option<String>,
-    region: Option<String>,
-    outcome: Option<String>,
-    cursor: Option<String>,
-    limit: Option<String>,
+pub(crate) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(summary))
+        .routes(routes!(series))
+        .routes(routes!(uptime))
 }
 
-#[derive(Serialize)]
+/// Which rows.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RowParameters {
+    /// RFC 3339; a day before `to` when absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// RFC 3339; now when absent. Not included.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
+    region: Option<Region>,
+    /// `ok`, `degraded`, `failed`, `missed`.
+    #[param(value_type = Option<OutcomeName>)]
+    outcome: Option<Outcome>,
+    #[param(value_type = Option<String>)]
+    reason: Option<Reason>,
+    /// `schedule` or `on_demand`.
+    #[param(value_type = Option<TriggerName>)]
+    trigger: Option<Trigger>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// Which time.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct RangeParameters {
+    /// RFC 3339; a day before `to` when absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// RFC 3339; now when absent. Not included.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct SeriesParameters {
+    /// RFC 3339; a day before `to` when absent.
+    #[param(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// RFC 3339; now when absent. Not included.
+    #[param(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
+    region: Option<Region>,
+    /// A bucket's length, as in `5m`; a hundredth of the range, rounded up to what people use, when absent.
+    #[param(example = "15m")]
+    step: Option<String>,
+    /// One series per region.
+    by_region: Option<bool>,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct UptimeParameters {
+    /// How many days, with today.
+    #[param(minimum = 1, maximum = 400, default = 90)]
+    days: Option<u32>,
+    #[param(value_type = Option<String>)]
+    region: Option<Region>,
+}
+
+#[derive(Serialize, ToSchema)]
 pub(crate) struct ResultList {
+    #[schema(value_type = Vec<ResultBody>)]
     results: Vec<CheckResult>,
     /// Pass it as `cursor` for the next page; absent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_cursor: Option<String>,
 }
 
-pub(crate) async fn list(
-    State(service): State<Service>,
-    Path(id): Path<String>,
-    Query(parameters): Query<Parameters>,
+/// Counts by outcome, and latency in microseconds. Failed and missed checks stay out of the latency.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Numbers {
+    count: u64,
+    ok: u64,
+    degraded: u64,
+    failed: u64,
+    missed: u64,
+    /// (ok + degraded) / (ok + degraded + failed), outside maintenance.
+    uptime: Option<f64>,
+    p50_us: Option<u64>,
+    p75_us: Option<u64>,
+    p90_us: Option<u64>,
+    p95_us: Option<u64>,
+    p99_us: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SummaryBody {
+    #[schema(value_type = String)]
+    monitor: MonitorId,
+    #[schema(value_type = String, format = DateTime)]
+    from: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    to: Timestamp,
+    #[serde(flatten)]
+    numbers: Numbers,
+    /// The same of the period of the same length before.
+    previous: Numbers,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SeriesBody {
+    #[schema(value_type = String)]
+    monitor: MonitorId,
+    step_us: u64,
+    /// Oldest first, without empty ones.
+    buckets: Vec<BucketBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct BucketBody {
+    #[schema(value_type = String, format = DateTime)]
+    start: Timestamp,
+    /// Of a series by region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    region: Option<Region>,
+    #[serde(flatten)]
+    numbers: Numbers,
+    mean_us: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UptimeBody {
+    #[schema(value_type = String)]
+    monitor: MonitorId,
+    /// Days in UTC, oldest first; those without checks are left out.
+    days: Vec<DayBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DayBody {
+    #[schema(value_type = String, format = DateTime)]
+    start: Timestamp,
+    ok: u64,
+    degraded: u64,
+    failed: u64,
+    missed: u64,
+    /// Absent where nothing was executed outside maintenance.
+    uptime: Option<f64>,
+}
+
+/// Results of a monitor, newest first.
+#[utoipa::path(get, path = "/v1/monitors/{id}/results", tag = "results",
+    params(("id" = String, Path), RowParameters),
+    extensions(("x-required-scope" = json!("results:read"))),
+    responses((status = 200, body = ResultList)))]
+async fn list(
+    Caller(access): Caller,
+    Id(monitor): Id<MonitorId>,
+    Query(asked): Query<RowParameters>,
 ) -> Result<Json<ResultList>, ApiError> {
-    let limit = parse("limit", parameters.limit.as_deref())?.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let message = format!("must be 1 to {MAX_LIMIT}, got {limit}");
-        return Err(ApiError::Invalid {
-            field: "limit",
-            message,
-        });
-    }
-    let outcome = parameters.outcome.as_deref().map(outcome).transpose()?;
+    let after = asked.cursor.map(|cursor| cursor.parse()).transpose();
     let query = ResultQuery {
-        workspace: service.workspace.clone(),
-        monitor: monitor_id(&id)?,
-        range: parameters.range(&service)?,
-        region: parse::<Region>("region", parameters.region.as_deref())?,
-        outcome,
-        after: parse::<Cursor>("cursor", parameters.cursor.as_deref())?,
-        limit,
+        workspace: access.workspace().clone(),
+        monitor,
+        range: range(&access, asked.from, asked.to)?,
+        region: asked.region,
+        outcome: asked.outcome,
+        reason: asked.reason,
+        trigger: asked.trigger,
+        after: after.map_err(|error: sonde_results::ResultsError| ApiError::Parameter {
+            field: "cursor".to_owned(),
+            message: error.to_string(),
+        })?,
+        limit: page::limit(asked.limit)?,
     };
-    let page = service.results(query).await?;
-    let next_cursor = page.next.map(|cursor| cursor.to_string());
+    let page = access.results(query).await?;
     Ok(Json(ResultList {
         results: page.results,
-        next_cursor,
+        next_cursor: page.next.map(|cursor| cursor.to_string()),
     }))
 }
 
-#[derive(Serialize)]
-pub(crate) struct SummaryBody {
-    monitor: MonitorId,
-    from: Timestamp,
-    to: Timestamp,
-    count: u64,
-    #[serde(flatten)]
-    summary: Summary,
-}
-
-pub(crate) async fn summary(
-    State(service): State<Service>,
-    Path(id): Path<String>,
-    Query(parameters): Query<Parameters>,
+/// What the results of a range add up to, and those of the range before it.
+#[utoipa::path(get, path = "/v1/monitors/{id}/summary", tag = "results",
+    params(("id" = String, Path), RangeParameters),
+    extensions(("x-required-scope" = json!("results:read"))),
+    responses((status = 200, body = SummaryBody)))]
+async fn summary(
+    Caller(access): Caller,
+    Id(monitor): Id<MonitorId>,
+    Query(asked): Query<RangeParameters>,
 ) -> Result<Json<SummaryBody>, ApiError> {
-    let monitor = monitor_id(&id)?;
-    let TimeRange { from, to } = parameters.range(&service)?;
-    let summary = service.summary(&monitor, TimeRange { from, to }).await?;
-    let count = summary.ok + summary.degraded + summary.failed + summary.missed;
+    let range = range(&access, asked.from, asked.to)?;
+    let found = access.summary(&monitor, range).await?;
     Ok(Json(SummaryBody {
         monitor,
-        from,
-        to,
-        count,
-        summary,
+        from: range.from,
+        to: range.to,
+        numbers: Numbers::from(&found.summary),
+        previous: Numbers::from(&found.previous),
     }))
 }
 
-impl Parameters {
-    fn range(&self, service: &Service) -> Result<TimeRange, ApiError> {
-        let recent = service.last(DEFAULT_RANGE);
-        let to = parse("to", self.to.as_deref())?.unwrap_or(recent.to);
-        let from = parse("from", self.from.as_deref())?.unwrap_or(to - DEFAULT_RANGE);
-        if from >= to {
-            let message = format!("must be before `to` ({to}), got {from}");
-            return Err(ApiError::Invalid {
-                field: "from",
-                message,
-            });
+/// The same in buckets, for charts.
+#[utoipa::path(get, path = "/v1/monitors/{id}/series", tag = "results",
+    params(("id" = String, Path), SeriesParameters),
+    extensions(("x-required-scope" = json!("results:read"))),
+    responses((status = 200, body = SeriesBody)))]
+async fn series(
+    Caller(access): Caller,
+    Id(monitor): Id<MonitorId>,
+    Query(asked): Query<SeriesParameters>,
+) -> Result<Json<SeriesBody>, ApiError> {
+    let range = range(&access, asked.from, asked.to)?;
+    let step = step(asked.step.as_deref(), range)?;
+    let by_region = asked.by_region.unwrap_or(false);
+    let query = ChartQuery {
+        workspace: access.workspace().clone(),
+        monitor: monitor.clone(),
+        region: asked.region,
+        by_region,
+        range,
+        step,
+    };
+    let buckets = access.chart(query).await?;
+    Ok(Json(SeriesBody {
+        monitor,
+        step_us: u64::try_from(step.as_micros()).unwrap_or(u64::MAX),
+        buckets: buckets.into_iter().map(BucketBody::from).collect(),
+    }))
+}
+
+/// Uptime by day.
+#[utoipa::path(get, path = "/v1/monitors/{id}/uptime", tag = "results",
+    params(("id" = String, Path), UptimeParameters),
+    extensions(("x-required-scope" = json!("results:read"))),
+    responses((status = 200, body = UptimeBody)))]
+async fn uptime(
+    Caller(access): Caller,
+    Id(monitor): Id<MonitorId>,
+    Query(asked): Query<UptimeParameters>,
+) -> Result<Json<UptimeBody>, ApiError> {
+    let days = asked.days.unwrap_or(DEFAULT_DAYS);
+    if !(1..=MAX_DAYS).contains(&days) {
+        return Err(ApiError::Parameter {
+            field: "days".to_owned(),
+            message: format!("must be 1 to {MAX_DAYS}, got {days}"),
+        });
+    }
+    let now = access.last(DAY);
+    let range = TimeRange {
+        from: now.to.floor(DAY) - DAY * (days - 1),
+        to: now.to,
+    };
+    let query = ChartQuery {
+        workspace: access.workspace().clone(),
+        monitor: monitor.clone(),
+        region: asked.region,
+        by_region: false,
+        range,
+        step: DAY,
+    };
+    let days = access.chart(query).await?.into_iter();
+    let days = days.map(|ChartBucket { start, summary, .. }| DayBody {
+        start,
+        ok: summary.ok,
+        degraded: summary.degraded,
+        failed: summary.failed,
+        missed: summary.missed,
+        uptime: summary.uptime,
+    });
+    Ok(Json(UptimeBody {
+        monitor,
+        days: days.collect(),
+    }))
+}
+
+fn range(
+    access: &Access,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Result<TimeRange, ApiError> {
+    let to = to.unwrap_or_else(|| access.last(DEFAULT_RANGE).to);
+    let from = from.unwrap_or(to - DEFAULT_RANGE);
+    if from < to {
+        return Ok(TimeRange { from, to });
+    }
+    Err(ApiError::Parameter {
+        field: "from".to_owned(),
+        message: format!("must be before `to` ({to}), got {from}"),
+    })
+}
+
+fn step(text: Option<&str>, range: TimeRange) -> Result<Duration, ApiError> {
+    let length = range.to.since(range.from);
+    let wrong = |message: String| ApiError::Parameter {
+        field: "step".to_owned(),
+        message,
+    };
+    let Some(text) = text else {
+        return Ok(usual_step(length));
+    };
+    let step = parse_duration(text).map_err(|error| wrong(error.to_string()))?;
+    if step < SHORTEST_STEP {
+        return Err(wrong("must be 1s or more".to_owned()));
+    }
+    let count = length.as_micros() / step.as_micros();
+    if count > u128::from(MOST_BUCKETS) {
+        let message = format!("would make {count} buckets, of {MOST_BUCKETS} at most");
+        return Err(wrong(message));
+    }
+    Ok(step)
+}
+
+/// The first of those that people read easily that makes a hundred buckets or fewer.
+fn usual_step(length: Duration) -> Duration {
+    const MINUTES: [u64; 9] = [1, 5, 15, 30, 60, 180, 360, 720, 1440];
+    let steps = MINUTES.map(Duration::from_mins).into_iter();
+    let mut fitting = steps.filter(|step| length <= *step * 100);
+    fitting.next().unwrap_or_else(|| {
+        let days = length.as_secs() / DAY.as_secs() / 100 + 1;
+        Duration::from_hours(24 * days)
+    })
+}
+
+impl From<&Summary> for Numbers {
+    fn from(summary: &Summary) -> Self {
+        let Summary {
+            ok,
+            degraded,
+            failed,
+            missed,
+            uptime,
+            p50_us,
+            p75_us,
+            p90_us,
+            p95_us,
+            p99_us,
+        } = *summary;
+        Self {
+            count: ok + degraded + failed + missed,
+            ok,
+            degraded,
+            failed,
+            missed,
+            uptime,
+            p50_us,
+            p75_us,
+            p90_us,
+            p95_us,
+            p99_us,
         }
-        Ok(TimeRange { from, to })
     }
 }
 
-fn monitor_id(text: &str) -> Result<MonitorId, ApiError> {
-    // What is no id names no monitor.
-    text.parse()
-        .map_err(|_| ApiError::NotFound(format!("monitor `{text}` not found")))
-}
-
-fn parse<T>(field: &'static str, text: Option<&str>) -> Result<Option<T>, ApiError>
-where
-    T: FromStr<Err: std::fmt::Display>,
-{
-    let parsed = text.map(str::parse).transpose();
-    parsed.map_err(|error: T::Err| ApiError::Invalid {
-        field,
-        message: error.to_string(),
-    })
-}
-
-fn outcome(text: &str) -> Result<Outcome, ApiError> {
-    Outcome::from_name(text).ok_or_else(|| {
-        let known = Outcome::ALL.map(Outcome::as_str).join(", ");
-        ApiError::Invalid {
-            field: "outcome",
-            message: format!("must be one of {known}, got `{text}`"),
+impl From<ChartBucket> for BucketBody {
+    fn from(bucket: ChartBucket) -> Self {
+        Self {
+            start: bucket.start,
+            region: bucket.region,
+            numbers: Numbers::from(&bucket.summary),
+            mean_us: bucket.mean_us,
         }
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_makes_a_hundred_buckets_or_fewer() {
+        let day = Duration::from_hours(24);
+        for (length, expected) in [
+            (Duration::from_secs(1), Duration::from_mins(1)),
+            (day, Duration::from_mins(15)),
+            (day * 30, Duration::from_hours(12)),
+            (day * 90, day),
+            (day * 400, day * 5),
+        ] {
+            assert_eq!(usual_step(length), expected);
+        }
+    }
 }

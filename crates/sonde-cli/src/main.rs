@@ -10,6 +10,7 @@ mod exposition;
 mod lifecycle;
 mod limits;
 mod listen;
+mod outcomes;
 mod output;
 mod progress;
 mod readiness;

@@ -1,5 +1,6 @@
 //! The tasks of a process: who owns them, what happens when one ends, and in which order they stop.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -61,6 +62,7 @@ impl Roles {
         self.spawn(Stage::Inflow, "server", |stop| async move {
             // Answers in several writes must not wait for each other's acknowledgement.
             let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+            let router = router.into_make_service_with_connect_info::<SocketAddr>();
             let server = axum::serve(listener, router);
             server
                 .with_graceful_shutdown(stop.cancelled_owned())

@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 30] = [
+const ENVIRONMENT: [(&str, &str); 31] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -90,6 +90,7 @@ const ENVIRONMENT: [(&str, &str); 30] = [
     ("SONDE_ROLES", "run.roles"),
     ("SONDE_DATA", "run.data"),
     ("SONDE_LISTEN", "run.listen"),
+    ("SONDE_PUBLIC_URL", "api.public_url"),
 ];
 
 impl ServiceOptions {

@@ -16,6 +16,7 @@ mod redact;
 mod resolver;
 mod retry;
 mod run;
+mod targets;
 mod tcp;
 #[cfg(test)]
 mod testing;
@@ -25,3 +26,4 @@ mod tls_kind;
 pub use egress::Egress;
 pub use environment::{Environment, EnvironmentError, Settings};
 pub use run::Prober;
+pub use targets::Targets;

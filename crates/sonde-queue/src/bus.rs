@@ -20,6 +20,8 @@ pub enum Topic {
     ClockAnswer { checker: String },
     /// Results of one on-demand run, as their regions answer: [`crate::ResultsMessage`].
     Run { run_id: RunId },
+    /// What is published to [`crate::Route::Results`] of a partition, to be heard beside the queues: never announced.
+    Results { partition: u16 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,9 +12,13 @@ mod query;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sonde_core::{Balance, CheckResult, DispatchGap, LedgerEntry, MonitorId, WorkspaceId};
+use sonde_core::{
+    Balance, CheckResult, DispatchGap, LedgerEntry, MonitorId, Timestamp, WorkspaceId,
+};
 
-pub use query::{Bucket, Cursor, ResultPage, ResultQuery, Summary, TimeRange};
+pub use query::{
+    Bucket, ChartBucket, ChartQuery, Cursor, ResultPage, ResultQuery, Summary, TimeRange,
+};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,21 @@ pub trait Results: Send + Sync {
     /// The newest scheduled row of each monitor and region; of on-demand rows where there is no other.
     async fn latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>>;
 
+    /// The same of these monitors only.
+    async fn latest_of(
+        &self,
+        workspace: &WorkspaceId,
+        monitors: &[MonitorId],
+    ) -> Result<Vec<CheckResult>>;
+
+    /// At most `limit` rows of all monitors with slots from `from` on, oldest first, for going on where somebody left off.
+    async fn recent(
+        &self,
+        workspace: &WorkspaceId,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<CheckResult>>;
+
     /// Counts and latency quantiles of scheduled rows. Failed and missed checks stay out of the quantiles.
     async fn summary(
         &self,
@@ -77,6 +96,9 @@ pub trait Results: Send + Sync {
         range: TimeRange,
         step: Duration,
     ) -> Result<Vec<Bucket>>;
+
+    /// One monitor's rows summed up per bucket, oldest first, without empty buckets.
+    async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>>;
 
     /// What was scheduled against what came of it, per minute and region in `range`, oldest first.
     async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>>;

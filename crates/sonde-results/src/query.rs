@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::Serialize;
-use sonde_core::{CheckResult, MonitorId, Outcome, Region, RunId, Timestamp, WorkspaceId};
+use sonde_core::{
+    CheckResult, MonitorId, Outcome, Reason, Region, RunId, Timestamp, Trigger, WorkspaceId,
+};
 
 use crate::ResultsError;
 
@@ -23,6 +26,8 @@ pub struct ResultQuery {
     pub range: TimeRange,
     pub region: Option<Region>,
     pub outcome: Option<Outcome>,
+    pub reason: Option<Reason>,
+    pub trigger: Option<Trigger>,
     /// Where the previous page ended.
     pub after: Option<Cursor>,
     /// At most this many rows.
@@ -97,6 +102,30 @@ pub struct Bucket {
     pub degraded: u64,
     pub failed: u64,
     pub missed: u64,
+    /// Mean latency of executed, not failed checks.
+    pub mean_us: Option<u64>,
+}
+
+/// A monitor's scheduled rows over time, for charts.
+#[derive(Debug, Clone)]
+pub struct ChartQuery {
+    pub workspace: WorkspaceId,
+    pub monitor: MonitorId,
+    pub region: Option<Region>,
+    /// A bucket per region in place of one for all.
+    pub by_region: bool,
+    pub range: TimeRange,
+    /// A bucket's length; buckets begin at its multiples.
+    pub step: Duration,
+}
+
+/// A part of a chart: what a summary says, of this part alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChartBucket {
+    pub start: Timestamp,
+    /// Where buckets are by region.
+    pub region: Option<Region>,
+    pub summary: Summary,
     /// Mean latency of executed, not failed checks.
     pub mean_us: Option<u64>,
 }

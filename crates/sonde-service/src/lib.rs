@@ -1,91 +1,107 @@
-//! What API, web and CLI share: the state of monitors, and checks on demand.
+//! What API, web and CLI share: who may do what, monitors and their state, checks on demand, accounts, the audit log.
 //!
-//! It decides nothing about HTTP or HTML, and knows no backend: only the traits.
+//! It decides nothing about HTTP or HTML, and knows no backend: only the traits. What belongs to a workspace is reached
+//! through an [`Access`] alone.
 
+mod access;
+mod accounts;
+mod apply;
+mod audit;
+mod authenticate;
+mod entries;
+mod error;
+pub mod fleet;
+mod guesses;
+mod history;
+mod keys;
+mod members;
+mod monitors;
+mod names;
+mod outcomes;
+mod password;
 mod plan;
-mod run_now;
+mod requests;
+mod runs;
+mod token;
 mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use sonde_core::{CheckResult, Clock, Monitor, MonitorId, QueueSettings, WorkspaceId};
-use sonde_queue::{Queue, QueueError};
-use sonde_results::{ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
-use sonde_store::{ConfigStore, StoreError};
-use tokio::sync::broadcast;
+use sonde_core::{Clock, QueueSettings, Timestamp};
+use sonde_probe::Targets;
+use sonde_queue::{Announcement, Bus, Queue, SealingKeys, Topic};
+use sonde_results::Results;
+use sonde_store::{AccountStore, ConfigStore};
 
-pub use plan::{Action, FieldChange, Plan, PlanProblem, Planned, plan};
+pub use access::{Access, Grant, Principal};
+pub use accounts::{Newcomer, SignedIn};
+pub use authenticate::{Peer, Presented};
+pub use entries::{Entry, Page, PageQuery};
+pub use error::{FieldProblem, Result, ServiceError};
+pub use history::Comparison;
+pub use keys::{ApiKey, KeyView, NewKey};
+pub use members::{Invitation, Member, MemberChange};
+pub use monitors::masked_config;
+pub use outcomes::{Event, EventId, Following};
+pub use plan::{Action, FieldChange, Plan, PlanProblem, Planned};
+pub use requests::fingerprint;
+pub use runs::Run;
+pub use sonde_store::{Claim, Meta};
+pub use token::Token;
 pub use view::{MonitorView, State};
 
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServiceError {
-    #[error("monitor `{0}` not found")]
-    MonitorNotFound(MonitorId),
-    #[error("cannot read the configuration")]
-    Store(#[from] StoreError),
-    #[error("cannot read results")]
-    Results(#[from] ResultsError),
-    #[error("cannot ask for a check")]
-    Queue(#[from] QueueError),
-}
-
-pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
-
-/// One workspace, as people see it.
-#[derive(Clone)]
-pub struct Service {
-    pub workspace: WorkspaceId,
+/// What a service is made of.
+pub struct Parts {
     pub store: Arc<dyn ConfigStore>,
+    pub accounts: Arc<dyn AccountStore>,
     pub results: Arc<dyn Results>,
     pub queue: Arc<dyn Queue>,
-    /// Results as they are stored.
-    pub stored: broadcast::Sender<Arc<[CheckResult]>>,
+    pub bus: Arc<dyn Bus>,
     pub clock: Arc<dyn Clock>,
-    pub settings: QueueSettings,
+    pub queues: QueueSettings,
+    pub task_keys: SealingKeys,
+    /// How monitors are read that come over the network.
+    pub reading: sonde_config::Options,
+    pub targets: Targets,
+    /// Nobody has to sign in until somebody has an account: one machine, which others cannot reach.
+    pub open_until_set_up: bool,
+}
+
+/// All workspaces. What is asked of one goes through [`Service::authenticate`].
+#[derive(Clone)]
+pub struct Service {
+    parts: Arc<Parts>,
+    guesses: Arc<guesses::Guesses>,
+    outcomes: Arc<outcomes::Outcomes>,
 }
 
 impl Service {
-    /// Every monitor, in the order of the configuration.
-    pub async fn monitors(&self) -> Result<Vec<Monitor>> {
-        let found = self.store.monitors(&self.workspace).await?;
-        for error in &found.unreadable {
-            tracing::error!(
-                error = sonde_core::chain(error),
-                "a stored monitor is left out"
-            );
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            guesses: Arc::default(),
+            outcomes: Arc::new(outcomes::Outcomes::new(&*parts.clock)),
+            parts: Arc::new(parts),
         }
-        Ok(found.into_values())
     }
 
-    pub async fn monitor(&self, id: &MonitorId) -> Result<Monitor> {
-        let found = self.store.monitor(&self.workspace, id).await?;
-        let found = found.map(|stored| stored.value);
-        found.ok_or_else(|| ServiceError::MonitorNotFound(id.clone()))
+    pub fn now(&self) -> Timestamp {
+        self.parts.clock.now()
     }
 
-    /// Rows of a monitor that exists, newest first; `query.workspace` is ours.
-    pub async fn results(&self, query: ResultQuery) -> Result<ResultPage> {
-        self.monitor(&query.monitor).await?;
-        let query = ResultQuery {
-            workspace: self.workspace.clone(),
-            ..query
+    /// Since when what is read of the configuration may be old, because its primary is away.
+    pub fn stale_since(&self) -> Option<Timestamp> {
+        self.parts.store.stale_since()
+    }
+
+    /// It is changed all the same when this fails: who is not told finds out by looking.
+    async fn tell_of_change(&self) {
+        let announcement = Announcement {
+            topic: Topic::Config,
+            payload: Vec::new(),
         };
-        Ok(self.results.page(&query).await?)
-    }
-
-    pub async fn summary(&self, id: &MonitorId, range: TimeRange) -> Result<Summary> {
-        self.monitor(id).await?;
-        Ok(self.results.summary(&self.workspace, id, range).await?)
-    }
-
-    /// The range of the last `duration`, up to now.
-    pub fn last(&self, duration: Duration) -> TimeRange {
-        let to = self.clock.now() + Duration::from_micros(1);
-        TimeRange {
-            from: to - duration,
-            to,
+        if let Err(error) = self.parts.bus.announce(announcement).await {
+            let error = sonde_core::chain(&error);
+            tracing::warn!(error, "cannot announce a change of the configuration");
         }
     }
 }

@@ -98,7 +98,7 @@ impl Plan {
 ///
 /// Masks in `wanted` mean the secrets that are stored. Whether a monitor is paused is no part of it, unless it is new.
 /// With `prune`, what is not wanted goes. What a file at the server keeps does neither change nor go.
-pub fn plan(
+pub(crate) fn plan(
     stored: &[Stored<Monitor>],
     wanted: &[Monitor],
     prune: bool,

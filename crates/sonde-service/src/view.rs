@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use sonde_core::{CheckResult, Monitor, MonitorId, Outcome, Timestamp};
+use sonde_core::{CheckResult, Monitor, MonitorId, Outcome, Scope, Timestamp};
 use sonde_results::Bucket;
+use sonde_store::{Meta, Stored};
 
-use crate::{Result, Service};
+use crate::access::{Access, Permit};
+use crate::entries::{Page, PageQuery};
+use crate::{Result, monitors};
 
 /// Results older than so many intervals say nothing about now.
 const FRESH_INTERVALS: u32 = 3;
@@ -67,6 +70,7 @@ impl State {
 #[derive(Debug, Clone)]
 pub struct MonitorView {
     pub monitor: Monitor,
+    pub meta: Meta,
     pub state: State,
     /// The newest result of each region.
     pub latest: Vec<CheckResult>,
@@ -79,28 +83,77 @@ impl MonitorView {
     }
 }
 
-impl Service {
+impl Access {
     /// Every monitor with its present, in the order of the configuration.
     pub async fn overview(&self) -> Result<Vec<MonitorView>> {
-        let monitors = self.monitors().await?;
+        let permit = self.visible(Scope::MonitorsRead)?;
+        let mut found = permit.store().monitors(permit.workspace()).await?;
+        monitors::log_unreadable(&found.unreadable);
+        found.monitors.retain(|one| permit.sees(&one.value.id));
+        let latest = permit.results().latest(permit.workspace()).await?;
+        Ok(self.views(found.monitors, latest))
+    }
+
+    /// One page of them, by id.
+    pub async fn monitor_views(&self, query: &PageQuery) -> Result<Page<MonitorView>> {
+        let permit = self.visible(Scope::MonitorsRead)?;
+        let page = self.monitors(query).await?;
+        Ok(Page {
+            items: self.with_latest(permit, page.items).await?,
+            next: page.next,
+        })
+    }
+
+    pub async fn monitor_view(&self, id: &MonitorId) -> Result<MonitorView> {
+        let permit = self.on(Scope::MonitorsRead, id)?;
+        self.view_of(permit, self.monitor(id).await?).await
+    }
+
+    /// What was just stored, with its present.
+    pub async fn view(&self, monitor: Stored<Monitor>) -> Result<MonitorView> {
+        let permit = self.visible(Scope::MonitorsWrite)?;
+        self.view_of(permit, monitor).await
+    }
+
+    async fn view_of(&self, permit: Permit<'_>, monitor: Stored<Monitor>) -> Result<MonitorView> {
+        let views = self.with_latest(permit, vec![monitor]).await?;
+        Ok(views.into_iter().next().expect("one makes one"))
+    }
+
+    async fn with_latest(
+        &self,
+        permit: Permit<'_>,
+        monitors: Vec<Stored<Monitor>>,
+    ) -> Result<Vec<MonitorView>> {
+        let ids: Vec<MonitorId> = monitors.iter().map(|one| one.value.id.clone()).collect();
+        let results = permit.results();
+        let latest = results.latest_of(permit.workspace(), &ids).await?;
+        Ok(self.views(monitors, latest))
+    }
+
+    fn views(&self, monitors: Vec<Stored<Monitor>>, results: Vec<CheckResult>) -> Vec<MonitorView> {
         let mut latest: HashMap<MonitorId, Vec<CheckResult>> = HashMap::new();
-        for result in self.results.latest(&self.workspace).await? {
-            latest
-                .entry(result.monitor.clone())
-                .or_default()
-                .push(result);
+        for result in results {
+            let of_monitor = latest.entry(result.monitor.clone()).or_default();
+            of_monitor.push(result);
         }
-        let now = self.clock.now();
-        let views = monitors.into_iter().map(|monitor| {
-            let mut latest = latest.remove(&monitor.id).unwrap_or_default();
-            latest.retain(|result| monitor.regions.contains(&result.region));
-            MonitorView {
-                state: State::of(&monitor, &latest, now),
-                monitor,
-                latest,
-            }
-        });
-        Ok(views.collect())
+        let now = self.service.now();
+        let views = monitors.into_iter().map(
+            |Stored {
+                 value: monitor,
+                 meta,
+             }| {
+                let mut latest = latest.remove(&monitor.id).unwrap_or_default();
+                latest.retain(|result| monitor.regions.contains(&result.region));
+                MonitorView {
+                    state: State::of(&monitor, &latest, now),
+                    monitor,
+                    meta,
+                    latest,
+                }
+            },
+        );
+        views.collect()
     }
 
     /// The last `duration` of every monitor in buckets of `step`; monitors without results are left out.
@@ -109,16 +162,15 @@ impl Service {
         duration: Duration,
         step: Duration,
     ) -> Result<HashMap<MonitorId, Vec<Bucket>>> {
-        let buckets = self
-            .results
-            .series(&self.workspace, None, self.last(duration), step)
-            .await?;
+        let permit = self.visible(Scope::ResultsRead)?;
+        let results = permit.results();
+        let buckets = results.series(permit.workspace(), None, self.last(duration), step);
         let mut history: HashMap<_, Vec<_>> = HashMap::new();
-        for bucket in buckets {
-            history
-                .entry(bucket.monitor.clone())
-                .or_default()
-                .push(bucket);
+        for bucket in buckets.await? {
+            if permit.sees(&bucket.monitor) {
+                let of_monitor = history.entry(bucket.monitor.clone()).or_default();
+                of_monitor.push(bucket);
+            }
         }
         Ok(history)
     }

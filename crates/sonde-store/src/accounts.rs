@@ -53,6 +53,26 @@ pub enum Holder {
     SetUp,
 }
 
+/// A request that may come again: whose it is, and what they call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestKey<'a> {
+    pub actor: &'a str,
+    pub key: &'a str,
+}
+
+/// Whether a request is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// By whoever asked: nobody else has begun, or they are gone.
+    Ours,
+    /// Somebody else does it now.
+    InProgress,
+    /// The key stands for another request.
+    Other,
+    /// It was done, and answered so.
+    Done { status: u16, body: String },
+}
+
 #[async_trait]
 pub trait AccountStore: Send + Sync {
     async fn user(&self, id: &str) -> Result<Option<User>>;
@@ -93,4 +113,28 @@ pub trait AccountStore: Send + Sync {
 
     /// When each of a workspace's API keys was last used, by id.
     async fn keys_used(&self, workspace: &WorkspaceId) -> Result<Vec<(String, Timestamp)>>;
+
+    /// Of all who claim a request at once, one gets it. A claim from before `abandoned_before` that was not finished
+    /// counts no more. What was claimed over a day before is forgotten.
+    async fn claim_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        fingerprint: &str,
+        at: Timestamp,
+        abandoned_before: Timestamp,
+    ) -> Result<Claim>;
+
+    /// What was answered; kept sealed where the store has a key.
+    async fn finish_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        status: u16,
+        body: &str,
+    ) -> Result<()>;
+
+    /// Takes an unfinished claim back.
+    async fn release_request(&self, workspace: &WorkspaceId, request: RequestKey<'_>)
+    -> Result<()>;
 }

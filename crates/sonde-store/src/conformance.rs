@@ -216,6 +216,8 @@ macro_rules! store_conformance {
             an_added_monitor_comes_last_and_keeps_its_place,
             accounts_are_found_by_what_they_present,
             a_key_that_is_removed_opens_nothing,
+            monitors_are_read_page_by_page_and_by_name,
+            a_request_is_done_by_one_and_answered_to_all,
         );
     };
     (@tests $backend:ident, $fresh:expr; $($test:ident),+ $(,)?) => {

@@ -11,12 +11,12 @@ mod resource;
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, Timestamp, WorkspaceId};
 
-pub use accounts::{AccountStore, Credential, Holder, Opens, User};
+pub use accounts::{AccountStore, Claim, Credential, Holder, Opens, RequestKey, User};
 pub use resource::{
-    Actor, ActorKind, AuditAction, AuditEntry, Change, Expected, Meta, NewCredential, Only, Put,
-    PutValue, Remove, Resource, ResourceKind, Stored,
+    Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,
+    Only, Put, PutValue, Remove, Resource, ResourceKind, Stored,
 };
 
 /// The store failed, by what the caller can do about it.
@@ -54,6 +54,8 @@ pub struct Monitors {
     /// In the order in which they were configured.
     pub monitors: Vec<Stored<Monitor>>,
     pub unreadable: Vec<StoreError>,
+    /// Of a page: the last id on it, when there may be more.
+    pub next: Option<String>,
 }
 
 impl Monitors {
@@ -93,6 +95,17 @@ pub trait ConfigStore: Send + Sync {
         id: &MonitorId,
     ) -> Result<Option<Stored<Monitor>>>;
 
+    /// At most `limit` of those with ids after `after`, by id.
+    async fn monitors_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Monitors>;
+
+    /// Those of `ids` that there are, by id.
+    async fn monitors_named(&self, workspace: &WorkspaceId, ids: &[MonitorId]) -> Result<Monitors>;
+
     /// What is different since `since`, over all workspaces; complete when there is no `since` or the store no longer
     /// knows it.
     async fn changes(&self, since: Option<Revision>) -> Result<Changes>;
@@ -119,13 +132,12 @@ pub trait ConfigStore: Send + Sync {
     /// Atomic. What stays the same is no change. [`StoreError::Conflict`] when something is not as expected.
     async fn change(&self, change: Change) -> Result<()>;
 
-    /// The newest entries of a workspace's audit log, those before the one with this number.
-    async fn audit(
-        &self,
-        workspace: &WorkspaceId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<AuditEntry>>;
+    async fn audit(&self, workspace: &WorkspaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>>;
+
+    /// Since when what is read may be old, because its source is away.
+    fn stale_since(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Makes `monitors` all that the workspace has, without a word in the audit log.
     async fn replace_monitors(&self, workspace: &WorkspaceId, monitors: &[Monitor]) -> Result<()> {

@@ -210,7 +210,18 @@ impl Change {
     }
 }
 
-/// One change of one resource, as it was at the time. Secrets are masked where the store has a key to seal them with.
+/// Which entries of the audit log, the newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AuditQuery {
+    pub kind: Option<ResourceKind>,
+    /// Of one resource.
+    pub id: Option<String>,
+    /// Those before the one with this number.
+    pub before: Option<i64>,
+    pub limit: u32,
+}
+
+/// One change of one resource, as it was at the time. Secrets are masked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditEntry {
     /// Ascending over all workspaces.

@@ -1,13 +1,14 @@
 //! The last day of every monitor, read at most once a minute however many look at the page.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{MonitorId, Timestamp};
+use sonde_core::{MonitorId, WorkspaceId};
 use sonde_results::Bucket;
-use sonde_service::Service;
+use sonde_service::Access;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::sparkline::{DAY, STEP};
 
@@ -20,21 +21,23 @@ const YOUNG: u64 = 10_000;
 
 pub(crate) type Buckets = HashMap<MonitorId, Vec<Bucket>>;
 
-/// The history as it was read last; whoever finds it too old reads it, and the others wait for that.
+/// The histories as they were read last; whoever finds theirs too old reads it, and the others wait for that.
 #[derive(Default)]
-pub(crate) struct History(Mutex<Option<(Timestamp, Arc<Buckets>)>>);
+pub(crate) struct History(Mutex<HashMap<Key, (Instant, Arc<Buckets>)>>);
+
+/// Whose history: of a workspace, and of which of its monitors.
+type Key = (WorkspaceId, Option<BTreeSet<MonitorId>>);
 
 impl History {
-    pub(crate) async fn get(&self, service: &Service) -> sonde_service::Result<Arc<Buckets>> {
+    pub(crate) async fn get(&self, access: &Access) -> sonde_service::Result<Arc<Buckets>> {
+        let key = (access.workspace().clone(), access.grant().only.clone());
         let mut kept = self.0.lock().await;
-        let now = service.clock.now();
-        if let Some((read_at, buckets)) = &*kept
-            && now.since(*read_at) < keep_for(buckets)
-        {
+        kept.retain(|_, (read_at, buckets)| read_at.elapsed() < keep_for(buckets));
+        if let Some((_, buckets)) = kept.get(&key) {
             return Ok(Arc::clone(buckets));
         }
-        let buckets = Arc::new(service.history(DAY, STEP).await?);
-        *kept = Some((now, Arc::clone(&buckets)));
+        let buckets = Arc::new(access.history(DAY, STEP).await?);
+        kept.insert(key, (Instant::now(), Arc::clone(&buckets)));
         Ok(buckets)
     }
 }

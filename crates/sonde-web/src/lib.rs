@@ -1,5 +1,6 @@
-//! Pages: one view of one machine's monitors. Server-rendered, no script needed, no third-party requests.
+//! Pages: the monitors, and how people come in. Server-rendered, no third-party requests.
 
+mod account;
 mod history;
 mod overview;
 mod sparkline;
@@ -20,15 +21,21 @@ struct Pages {
     history: History,
 }
 
-/// `/` and what it needs.
+/// `/`, which takes an [`Access`](sonde_service::Access) that somebody put into the request.
 pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(overview::page))
-        .route("/static/sonde.css", get(stylesheet))
         .with_state(Arc::new(Pages {
             service,
             history: History::default(),
         }))
+}
+
+/// What everybody may see: the pages to come in by, and what pages are made of.
+pub fn public_router() -> Router {
+    Router::new()
+        .route("/static/sonde.css", get(stylesheet))
+        .merge(account::router())
 }
 
 const STYLE: &str = include_str!("../static/sonde.css");
@@ -42,7 +49,7 @@ async fn stylesheet() -> Response {
 }
 
 /// What keeps a page from doing anything that we did not write.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'; base-uri 'none'";
 
 #[derive(Debug, thiserror::Error)]
 enum PageError {

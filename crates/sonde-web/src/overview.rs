@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
+use axum::Extension;
 use axum::extract::State as Shared;
 use axum::response::Response;
 use sonde_core::Timestamp;
-use sonde_service::{MonitorView, State};
+use sonde_service::{Access, MonitorView, State};
 
 use crate::sparkline::{self, milliseconds};
 use crate::{PageError, Pages, html};
@@ -36,11 +37,13 @@ struct Row {
     sparkline: String,
 }
 
-pub(crate) async fn page(Shared(pages): Shared<Arc<Pages>>) -> Result<Response, PageError> {
-    let service = &pages.service;
-    let views = service.overview().await?;
-    let history = pages.history.get(service).await?;
-    let now = service.clock.now();
+pub(crate) async fn page(
+    Shared(pages): Shared<Arc<Pages>>,
+    Extension(access): Extension<Access>,
+) -> Result<Response, PageError> {
+    let views = access.overview().await?;
+    let history = pages.history.get(&access).await?;
+    let now = pages.service.now();
     let (state, headline) = headline(&views);
     let rows = views.into_iter().map(|view| {
         let buckets = history.get(&view.monitor.id).map_or(&[][..], Vec::as_slice);
@@ -146,6 +149,7 @@ mod tests {
     use std::time::Duration;
 
     use sonde_core::{CheckResult, Monitor, MonitorId, Outcome};
+    use sonde_service::Meta;
 
     use super::*;
 
@@ -158,8 +162,15 @@ mod tests {
             result.message = Some("got <b>503</b>".to_owned());
             result
         });
+        let at = CheckResult::sample().slot;
         MonitorView {
             monitor,
+            meta: Meta {
+                version: 1,
+                managed_by: None,
+                created_at: at,
+                updated_at: at,
+            },
             state,
             latest: latest.into_iter().collect(),
         }

@@ -1,15 +1,12 @@
 //! `sonde fleet`: which regions there are, who checks in them, and what waits for them and for the store.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use serde::Serialize;
-use sonde_core::{Clock as _, QueueSettings, Region, SystemClock, Timestamp, parse_duration};
-use sonde_queue::fleet::{self, CheckerStatus, Heartbeat};
-use sonde_queue::{Announcement, Bus, Queue, QueueError, QueueName, Topic};
-use tokio::time::{Instant, timeout_at};
+use sonde_core::{Clock as _, Region, SystemClock, Timestamp, parse_duration};
+use sonde_queue::fleet::CheckerStatus;
+use sonde_service::fleet::{Backlog, Fleet, RegionView, Waiting};
 
 use crate::exit::{Error, Exit};
 use crate::output::table::{Columns, bad, bold, plain, warning};
@@ -61,7 +58,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     broker.close().await;
     let text = match options.format {
         Format::Json => serde_json::to_string_pretty(&fleet).context("cannot write JSON")? + "\n",
-        Format::Pretty => fleet.picture(SystemClock.now()),
+        Format::Pretty => View(&fleet).picture(SystemClock.now()),
     };
     Stdout::new().write(&text)?;
     if !known {
@@ -70,77 +67,15 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
              --libsql-url or SONDE_LIBSQL_URL"
         );
     }
-    Ok(fleet.exit())
+    Ok(View(&fleet).exit())
 }
 
-/// All that answered, and all that should have.
-#[derive(Debug, Serialize)]
-struct Fleet {
-    regions: Vec<RegionView>,
-    backlog: Backlog,
-}
+/// A fleet, for people.
+struct View<'a>(&'a Fleet);
 
-/// Messages that wait to be stored. Absent when a queue is not declared.
-#[derive(Debug, Serialize)]
-struct Backlog {
-    /// Batches of results.
-    results: Option<u64>,
-    /// Tasks that nobody executed.
-    dead: Option<u64>,
-}
-
-#[derive(Debug, Serialize)]
-struct RegionView {
-    region: Region,
-    /// Sorted by id.
-    checkers: Vec<CheckerStatus>,
-    /// Absent when a queue of the region is not declared.
-    queues: Option<Waiting>,
-}
-
-/// Of several queues.
-#[derive(Debug, Default, Serialize)]
-struct Waiting {
-    ready: u64,
-    consumers: u32,
-}
-
-impl Fleet {
-    async fn gather(
-        queue: &dyn Queue,
-        bus: &dyn Bus,
-        settings: &QueueSettings,
-        expected: Vec<Region>,
-        wait: Duration,
-    ) -> Result<Self, QueueError> {
-        let mut by_region: BTreeMap<Region, Vec<CheckerStatus>> = BTreeMap::new();
-        for region in expected {
-            by_region.entry(region).or_default();
-        }
-        for checker in roll_call(bus, wait).await? {
-            let checkers = by_region.entry(checker.region.clone()).or_default();
-            checkers.push(checker);
-        }
-        let mut regions = Vec::new();
-        for (region, checkers) in by_region {
-            regions.push(RegionView {
-                queues: waiting(queue, of_region(settings, &region)).await?,
-                region,
-                checkers,
-            });
-        }
-        let partitions = (0..settings.partitions).map(|partition| QueueName::Store { partition });
-        let results = waiting(queue, partitions).await?;
-        let dead = waiting(queue, [QueueName::Dead]).await?;
-        let backlog = Backlog {
-            results: results.map(|waiting| waiting.ready),
-            dead: dead.map(|waiting| waiting.ready),
-        };
-        Ok(Self { regions, backlog })
-    }
-
+impl View<'_> {
     fn exit(&self) -> Exit {
-        if self.regions.is_empty() || self.regions.iter().any(|view| view.checkers.is_empty()) {
+        if self.0.regions.is_empty() || self.0.regions.iter().any(|view| view.checkers.is_empty()) {
             Exit::Failed
         } else {
             Exit::Ok
@@ -148,12 +83,12 @@ impl Fleet {
     }
 
     fn picture(&self, now: Timestamp) -> String {
-        let mut text = if self.regions.is_empty() {
+        let mut text = if self.0.regions.is_empty() {
             "no checker answered\n".to_owned()
         } else {
             self.regions_table().text()
         };
-        let mut checkers = self.regions.iter().flat_map(|view| &view.checkers);
+        let mut checkers = self.0.regions.iter().flat_map(|view| &view.checkers);
         if let Some(first) = checkers.next() {
             let mut table = Columns::new(
                 &[
@@ -176,7 +111,7 @@ impl Fleet {
             text.push_str(&table.text());
         }
         text.push('\n');
-        text.push_str(&self.backlog.line());
+        text.push_str(&backlog_line(&self.0.backlog));
         text
     }
 
@@ -189,7 +124,7 @@ impl Fleet {
             region,
             checkers,
             queues,
-        } in &self.regions
+        } in &self.0.regions
         {
             let count = checkers.len();
             let (ready, consumers) = match queues {
@@ -214,78 +149,10 @@ impl Fleet {
     }
 }
 
-impl Backlog {
-    fn line(&self) -> String {
-        let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |it| it.to_string());
-        let (results, dead) = (count(self.results), count(self.dead));
-        format!("messages not stored yet: results {results}, dead letters {dead}\n")
-    }
-}
-
-/// Who answers within `wait`, sorted by id.
-pub(crate) async fn roll_call(
-    bus: &dyn Bus,
-    wait: Duration,
-) -> Result<Vec<CheckerStatus>, QueueError> {
-    let mut listener = bus.listen(&[Topic::Heartbeat]).await?;
-    bus.announce(Announcement {
-        topic: Topic::RollCall,
-        payload: Vec::new(),
-    })
-    .await?;
-    let until = Instant::now() + wait;
-    let mut checkers = BTreeMap::new();
-    while let Ok(heard) = timeout_at(until, listener.next()).await {
-        match fleet::decode::<Heartbeat>(&heard?.payload) {
-            Ok(Heartbeat { status, .. }) => drop(checkers.insert(status.id.clone(), status)),
-            Err(error) => {
-                tracing::warn!(
-                    error = sonde_core::chain(&error),
-                    "a heartbeat is unreadable"
-                );
-            }
-        }
-    }
-    Ok(checkers.into_values().collect())
-}
-
-/// The regions that answer within `wait`.
-pub(crate) async fn regions_heard(
-    bus: &dyn Bus,
-    wait: Duration,
-) -> Result<BTreeSet<Region>, QueueError> {
-    let checkers = roll_call(bus, wait).await?;
-    Ok(checkers.into_iter().map(|checker| checker.region).collect())
-}
-
-fn of_region(settings: &QueueSettings, region: &Region) -> impl Iterator<Item = QueueName> {
-    let classes = settings.frequencies.iter().map(|class| QueueName::Checks {
-        frequency: class.name.clone(),
-        region: region.clone(),
-    });
-    let now = QueueName::Now {
-        region: region.clone(),
-    };
-    classes.chain([now])
-}
-
-/// Over all of these queues; none when one is not declared.
-async fn waiting(
-    queue: &dyn Queue,
-    names: impl IntoIterator<Item = QueueName>,
-) -> Result<Option<Waiting>, QueueError> {
-    let mut waiting = Waiting::default();
-    for name in names {
-        match queue.depth(&name).await {
-            Ok(depth) => {
-                waiting.ready += depth.ready;
-                waiting.consumers += depth.consumers;
-            }
-            Err(QueueError::NotDeclared(_)) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Some(waiting))
+fn backlog_line(backlog: &Backlog) -> String {
+    let count = |count: Option<u64>| count.map_or_else(|| "–".to_owned(), |it| it.to_string());
+    let (results, dead) = (count(backlog.results), count(backlog.dead));
+    format!("messages not stored yet: results {results}, dead letters {dead}\n")
 }
 
 fn checker_cells(checker: &CheckerStatus, now: Timestamp) -> [comfy_table::Cell; 9] {
@@ -365,9 +232,9 @@ fn age(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use sonde_core::{Frequency, FrequencyClass, Monitor};
+    use sonde_core::{Frequency, FrequencyClass, Monitor, QueueSettings};
     use sonde_queue::memory::MemoryQueue;
-    use sonde_queue::{Outgoing, Route, Topology};
+    use sonde_queue::{Outgoing, Queue as _, QueueName, Route, Topology};
 
     use super::*;
 
@@ -389,7 +256,7 @@ mod tests {
         let regions = vec![Region::local()];
         let fleet = Fleet::gather(queue, queue, &settings(), regions, Duration::ZERO).await;
         let fleet = fleet.unwrap();
-        let picture = fleet.picture(Timestamp::UNIX_EPOCH);
+        let picture = View(&fleet).picture(Timestamp::UNIX_EPOCH);
         let last = picture.lines().last().unwrap().to_owned();
         (serde_json::to_value(fleet).unwrap(), last)
     }

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub struct Settings {
     pub dispatcher: DispatcherSettings,
     pub tasks: TaskSettings,
     pub run: RunSettings,
+    pub api: ApiSettings,
     /// Another `queues.toml` than the built-in one.
     pub queues: Option<PathBuf>,
 }
@@ -154,22 +156,38 @@ pub struct RunSettings {
     pub grace: Duration,
 }
 
+#[derive(Debug, Clone)]
+pub struct ApiSettings {
+    /// Where people reach it, for links; where it listens when absent.
+    pub public_url: Option<ServiceUrl>,
+    /// Of one caller.
+    pub requests_per_minute: NonZeroU32,
+    /// Sites whose pages may call it.
+    pub allowed_origins: Vec<String>,
+    /// A proxy in front of it says in `X-Forwarded-For` whom it asks for.
+    pub trust_forwarded_for: bool,
+    /// Whether monitors that run commands can be made.
+    pub allow_exec: bool,
+}
+
 /// What a process does; it may do several of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     Dispatcher,
     Checker,
     Ingester,
+    Api,
 }
 
 impl Role {
-    pub const ALL: [Self; 3] = [Self::Dispatcher, Self::Checker, Self::Ingester];
+    pub const ALL: [Self; 4] = [Self::Dispatcher, Self::Checker, Self::Ingester, Self::Api];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dispatcher => "dispatcher",
             Self::Checker => "checker",
             Self::Ingester => "ingester",
+            Self::Api => "api",
         }
     }
 }
@@ -206,6 +224,8 @@ const ROLLUP_RETENTION: Duration = Duration::from_hours(730 * 24);
 const MOST_DAYS: Duration = Duration::from_hours(7_300 * 24);
 /// Nudges tell of changes at once; this is for those that get lost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+/// Ten a second: more is a loop that has gone wrong.
+const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("it is not zero");
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Merges and validates all settings; all problems are reported at once, and none tells a secret.
@@ -226,6 +246,7 @@ fn settings(reader: &Reader<'_>) -> Settings {
             key: section.secret("key", |text| Ok(Secret::new(text))),
         }),
         run: reader.section("run", run),
+        api: reader.section("api", api),
         queues: reader.top(|section| section.path("queues")),
     }
 }
@@ -319,6 +340,35 @@ fn run(section: &Section<'_>) -> RunSettings {
         grace: section
             .parse("grace", |text| between(text, Duration::ZERO, DAY))
             .unwrap_or(GRACE),
+    }
+}
+
+fn api(section: &Section<'_>) -> ApiSettings {
+    ApiSettings {
+        public_url: section.parse("public_url", |text| {
+            ServiceUrl::parse(text, &["http", "https"])
+        }),
+        requests_per_minute: section
+            .parse("requests_per_minute", |text| {
+                text.parse()
+                    .map_err(|_| format!("`{text}` is not a number from 1 on"))
+            })
+            .unwrap_or(REQUESTS_PER_MINUTE),
+        allowed_origins: section.list("allowed_origins", origin).unwrap_or_default(),
+        trust_forwarded_for: section.boolean("trust_forwarded_for").unwrap_or(false),
+        allow_exec: section.boolean("allow_exec").unwrap_or(false),
+    }
+}
+
+/// As browsers send it: a scheme and an authority.
+fn origin(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).ok();
+    let origin = url.map(|url| url.origin().ascii_serialization());
+    match origin {
+        Some(origin) if origin == text => Ok(origin),
+        _ => Err(format!(
+            "`{text}` is not an origin such as https://status.example"
+        )),
     }
 }
 

@@ -49,6 +49,8 @@ fn the_example_is_accepted_and_its_comments_are_the_defaults() {
         "egress_allow",
         "exit_when_idle",
         "roles",
+        "public_url",
+        "allowed_origins",
     ];
     let uncommented = EXAMPLE.lines().filter_map(|line| {
         let assignment = line.strip_prefix("# ").unwrap_or_default();

@@ -16,7 +16,10 @@ use sonde_queue::{
     Outgoing, Queue, QueueDeclaration, QueueName, Route, Topology, results_messages,
 };
 use sonde_results::libsql::LibsqlResults;
-use sonde_results::{Bucket, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
+use sonde_results::{
+    Bucket, ChartBucket, ChartQuery, ResultPage, ResultQuery, Results, ResultsError, Summary,
+    TimeRange,
+};
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -96,6 +99,27 @@ impl Results for Unwell {
 
     async fn latest(&self, workspace: &WorkspaceId) -> Answer<Vec<CheckResult>> {
         self.store.latest(workspace).await
+    }
+
+    async fn latest_of(
+        &self,
+        workspace: &WorkspaceId,
+        monitors: &[MonitorId],
+    ) -> Answer<Vec<CheckResult>> {
+        self.store.latest_of(workspace, monitors).await
+    }
+
+    async fn recent(
+        &self,
+        workspace: &WorkspaceId,
+        from: Timestamp,
+        limit: u32,
+    ) -> Answer<Vec<CheckResult>> {
+        self.store.recent(workspace, from, limit).await
+    }
+
+    async fn chart(&self, query: &ChartQuery) -> Answer<Vec<ChartBucket>> {
+        self.store.chart(query).await
     }
 
     async fn summary(

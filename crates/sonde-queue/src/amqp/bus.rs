@@ -12,10 +12,10 @@ use sonde_core::RunId;
 use tokio::sync::Mutex;
 
 use super::link::{Link, unavailable, within};
-use super::names::{Address, CONFIG, FLEET};
+use super::names::{Address, CONFIG, FLEET, RESULTS};
 use super::publish::PATIENCE;
 use super::subscription::{Source, Subscription};
-use crate::{Announcement, Listener, QueueError, Result, Topic};
+use crate::{Announcement, Listener, QueueError, Result, Route, Topic};
 
 /// What a slow listener can be behind; beyond it the oldest is dropped.
 const BACKLOG: i64 = 1000;
@@ -30,6 +30,9 @@ impl Address {
             Topic::ClockQuestion => Self::new(FLEET, "clock.ask"),
             Topic::ClockAnswer { checker } => Self::new(FLEET, format!("clock.answer.{checker}")),
             Topic::Run { run_id } => Self::new(FLEET, format!("run.{run_id}")),
+            Topic::Results { partition } => Self::of(&Route::Results {
+                partition: *partition,
+            }),
         }
     }
 }
@@ -37,6 +40,10 @@ impl Address {
 fn topic(exchange: &str, key: &str) -> Option<Topic> {
     match (exchange, key) {
         (CONFIG, _) => Some(Topic::Config),
+        (RESULTS, key) => {
+            let partition = key.parse().ok()?;
+            Some(Topic::Results { partition })
+        }
         (FLEET, "heartbeat") => Some(Topic::Heartbeat),
         (FLEET, "roll-call") => Some(Topic::RollCall),
         (FLEET, "clock.ask") => Some(Topic::ClockQuestion),
@@ -193,6 +200,7 @@ mod tests {
             Topic::ClockQuestion,
             Topic::ClockAnswer { checker },
             Topic::Run { run_id },
+            Topic::Results { partition: 3 },
         ] {
             let Address { exchange, key } = Address::of_topic(&expected);
             assert_eq!(topic(exchange, &key), Some(expected));

@@ -10,7 +10,7 @@ use crate::{DeadLetters, QueueDeclaration, QueueName, Route};
 
 const CHECKS: &str = "sonde.checks";
 const DEAD: &str = "sonde.dead";
-const RESULTS: &str = "sonde.results";
+pub(super) const RESULTS: &str = "sonde.results";
 const NOTIFICATIONS: &str = "sonde.notifications";
 const USAGE: &str = "sonde.usage";
 pub(super) const CONFIG: &str = "sonde.config";

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     Announcement, DeadLetters, Death, Outgoing, QueueDeclaration, QueueError, QueueName, Result,
-    Route,
+    Route, Topic,
 };
 
 /// What a slow listener can be behind.
@@ -114,10 +114,22 @@ impl State {
             for name in names {
                 self.push(&name, payload.clone(), None, now);
             }
+            self.tell(&route, payload);
         }
         match unroutable {
             Some((route, indexes)) => Err(QueueError::Unroutable { route, indexes }),
             None => Ok(()),
+        }
+    }
+
+    /// To whoever listens beside the queues.
+    fn tell(&self, route: &Route, payload: Vec<u8>) {
+        if let (Route::Results { partition }, Some(announcements)) = (route, &self.announcements) {
+            let topic = Topic::Results {
+                partition: *partition,
+            };
+            // An error means that nobody listens, which is fine.
+            let _ = announcements.send(Announcement { topic, payload });
         }
     }
 

@@ -3,6 +3,7 @@
 //! Rows that arrive again are merged by the store itself, by [`sonde_core::rank`]; rollups are recomputed from merged rows
 //! and never counted up. [`ClickhouseResults::migrate`] owns the schema; everything else only uses it.
 
+mod chart;
 mod error;
 mod migrate;
 mod options;
@@ -31,7 +32,10 @@ use sonde_core::{
     Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, Timestamp, WorkspaceId,
 };
 
-use crate::{Bucket, Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
+use crate::{
+    Bucket, ChartBucket, ChartQuery, Result, ResultPage, ResultQuery, Results, ResultsError,
+    Summary, TimeRange,
+};
 use error::{Failure, unavailable};
 use schema::Dialect;
 
@@ -170,7 +174,28 @@ impl Results for ClickhouseResults {
     }
 
     async fn latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>> {
-        self.read_latest(workspace).await
+        self.read_latest(workspace, None).await
+    }
+
+    async fn latest_of(
+        &self,
+        workspace: &WorkspaceId,
+        monitors: &[MonitorId],
+    ) -> Result<Vec<CheckResult>> {
+        self.read_latest(workspace, Some(monitors)).await
+    }
+
+    async fn recent(
+        &self,
+        workspace: &WorkspaceId,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<CheckResult>> {
+        self.read_recent(workspace, from, limit).await
+    }
+
+    async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
+        self.read_chart(query).await
     }
 
     async fn summary(

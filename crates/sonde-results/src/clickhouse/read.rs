@@ -6,7 +6,7 @@ use clickhouse::Row;
 use clickhouse::query::Query;
 use serde::Deserialize;
 use sonde_core::{
-    Balance, CheckKey, CheckResult, DispatchGap, Region, RunId, Timestamp, WorkspaceId,
+    Balance, CheckKey, CheckResult, DispatchGap, MonitorId, Region, RunId, Timestamp, WorkspaceId,
 };
 
 use super::row::ResultRow;
@@ -47,10 +47,22 @@ impl ClickhouseResults {
         });
         let region = query.region.as_ref().map(Region::as_str);
         let outcome = query.outcome.map(sonde_core::Outcome::as_str);
+        let reason = query.reason.map(sonde_core::Reason::as_str);
+        let trigger = query.trigger.map(sonde_core::Trigger::as_str);
+        let filters = [
+            ("region", region),
+            ("outcome", outcome),
+            ("reason", reason),
+            ("trigger", trigger),
+        ];
+        let filters = filters
+            .into_iter()
+            .filter_map(|(column, value)| Some((column, value?)));
+        let filters: Vec<(&str, &str)> = filters.collect();
         let (workspace, monitor) = (query.workspace.as_str(), query.monitor.as_str());
         let mut page = self
             .client
-            .query(&page_sql(region.is_some(), outcome.is_some()))
+            .query(&page_sql(&filters))
             .bind(workspace)
             .bind(monitor)
             .bind(workspace)
@@ -60,8 +72,8 @@ impl ClickhouseResults {
             .bind(before.0)
             .bind(before.1)
             .bind(before.2.as_u64());
-        for filter in [region, outcome].into_iter().flatten() {
-            page = page.bind(filter);
+        for (_, value) in filters {
+            page = page.bind(value);
         }
         let mut rows = self.rows(page.bind(u64::from(query.limit) + 1)).await?;
         let more = rows.len() > limit;
@@ -100,15 +112,37 @@ WHERE workspace = ? AND monitor = ? AND slot = {AT} AND region = ? AND run_id = 
         .map_err(ResultsError::from)
     }
 
-    pub(super) async fn read_latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>> {
-        let query = self
-            .client
-            .query(
-                "SELECT ?fields FROM latest_results FINAL WHERE workspace = ?
-ORDER BY monitor, region, trigger = 'schedule' DESC LIMIT 1 BY monitor, region",
-            )
-            .bind(workspace.as_str());
+    /// Of all monitors, or of these.
+    pub(super) async fn read_latest(
+        &self,
+        workspace: &WorkspaceId,
+        monitors: Option<&[MonitorId]>,
+    ) -> Result<Vec<CheckResult>> {
+        let these = monitors.map_or("", |_| "AND monitor IN ? ");
+        let sql = format!(
+            "SELECT ?fields FROM latest_results FINAL WHERE workspace = ? {these}
+ORDER BY monitor, region, trigger = 'schedule' DESC LIMIT 1 BY monitor, region"
+        );
+        let mut query = self.client.query(&sql).bind(workspace.as_str());
+        if let Some(monitors) = monitors {
+            let names: Vec<&str> = monitors.iter().map(MonitorId::as_str).collect();
+            query = query.bind(names);
+        }
         let rows = self.rows(query).await?;
+        Ok(rows.into_iter().filter_map(|(_, result)| result).collect())
+    }
+
+    pub(super) async fn read_recent(
+        &self,
+        workspace: &WorkspaceId,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<CheckResult>> {
+        let sql = format!(
+            "SELECT ?fields FROM check_results FINAL WHERE workspace = ? AND slot >= {AT} ORDER BY slot LIMIT ?"
+        );
+        let query = self.client.query(&sql).bind(workspace.as_str());
+        let rows = self.rows(query.bind(clamped(from)).bind(limit)).await?;
         Ok(rows.into_iter().filter_map(|(_, result)| result).collect())
     }
 
@@ -174,15 +208,17 @@ WHERE begins < {AT} AND ends > {AT} ORDER BY begins, ends"
     }
 }
 
-fn page_sql(by_region: bool, by_outcome: bool) -> String {
-    let region = if by_region { "AND region = ? " } else { "" };
-    let outcome = if by_outcome { "AND outcome = ? " } else { "" };
+fn page_sql(filters: &[(&str, &str)]) -> String {
+    let filters = filters
+        .iter()
+        .map(|(column, _)| format!("AND {column} = ? "));
+    let filters: String = filters.collect();
     format!(
         "SELECT ?fields FROM check_results FINAL
 WHERE workspace = ? AND monitor = ? AND (slot, region, run_id) IN (
     SELECT slot, region, run_id FROM check_results FINAL
     WHERE workspace = ? AND monitor = ? AND slot >= {AT} AND slot <= {AT}
-    AND (slot, region, run_id) < ({AT}, ?, ?) {region}{outcome}
+    AND (slot, region, run_id) < ({AT}, ?, ?) {filters}
     ORDER BY slot DESC, region DESC, run_id DESC LIMIT ?
 )
 ORDER BY slot DESC, region DESC, run_id DESC"

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
-use sonde_core::{MonitorId, Timestamp, WorkspaceId};
+use sonde_core::{MonitorId, Region, Timestamp, WorkspaceId};
 
 use super::rollup::{MEASURED, counts};
 use super::schema::{QUANTILES, at, literal};
@@ -123,7 +123,7 @@ GROUP BY monitor, start) ORDER BY monitor, start",
     }
 
     /// What the numbers of a range are summed up from, as selects with the same columns.
-    async fn sources(&self, scope: &Scope, step: Option<i64>) -> Result<Vec<String>> {
+    pub(super) async fn sources(&self, scope: &Scope, step: Option<i64>) -> Result<Vec<String>> {
         let fits = |bucket: i64| step.is_none_or(|step| step % bucket == 0);
         if scope.is_short() || !fits(QUARTER) {
             let all = slots(scope.from, scope.to);
@@ -162,14 +162,22 @@ GROUP BY monitor, start) ORDER BY monitor, start",
 }
 
 /// Whose checks, and from when to when in microseconds.
-struct Scope {
+pub(super) struct Scope {
     who: String,
+    /// Of one region only.
+    region: Option<String>,
+    /// Keeps regions apart: their names are in the column `place`, which is empty otherwise.
+    by_region: bool,
     from: i64,
     to: i64,
 }
 
 impl Scope {
-    fn new(workspace: &WorkspaceId, monitor: Option<&MonitorId>, range: TimeRange) -> Self {
+    pub(super) fn new(
+        workspace: &WorkspaceId,
+        monitor: Option<&MonitorId>,
+        range: TimeRange,
+    ) -> Self {
         let mut who = format!("workspace = {}", literal(workspace.as_str()));
         if let Some(monitor) = monitor {
             who = format!("{who} AND monitor = {}", literal(monitor.as_str()));
@@ -177,9 +185,32 @@ impl Scope {
         let from = clamped(range.from);
         Self {
             who,
+            region: None,
+            by_region: false,
             from,
             to: clamped(range.to).max(from),
         }
+    }
+
+    pub(super) fn of_regions(self, region: Option<&Region>, by_region: bool) -> Self {
+        let region = region.map(|region| literal(region.as_str()));
+        Self {
+            region,
+            by_region,
+            ..self
+        }
+    }
+
+    /// What is counted: the monitors' rows, in the region that was asked for.
+    fn these(&self) -> String {
+        match &self.region {
+            Some(region) => format!("{} AND region = {region}", self.who),
+            None => self.who.clone(),
+        }
+    }
+
+    fn place(&self) -> &'static str {
+        if self.by_region { "region" } else { "''" }
     }
 
     fn is_short(&self) -> bool {
@@ -187,7 +218,7 @@ impl Scope {
     }
 
     fn rows(&self) -> String {
-        format!("{} AND trigger = 'schedule'", self.who)
+        format!("{} AND trigger = 'schedule'", self.these())
     }
 
     fn rows_by(&self, step: Option<i64>, which: &str) -> String {
@@ -195,8 +226,9 @@ impl Scope {
             format!("intDiv(toUnixTimestamp64Micro(slot), {step}) * {step}")
         });
         format!(
-            "SELECT monitor, {start} AS start, {}
-FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start",
+            "SELECT monitor, {start} AS start, {} AS place, {}
+FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
+            self.place(),
             counts(),
             self.rows()
         )
@@ -207,11 +239,12 @@ FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start",
             format!("intDiv(toInt64(toUnixTimestamp(bucket)) * 1000000, {step}) * {step}")
         });
         format!(
-            "SELECT monitor, {start} AS start, ok, degraded, failed, missed,
+            "SELECT monitor, {start} AS start, {} AS place, ok, degraded, failed, missed,
     ok_in_maintenance, degraded_in_maintenance, failed_in_maintenance, missed_in_maintenance,
     latency_count, latency_sum_us, latency_sketch
 FROM {table} FINAL WHERE {} AND {which}",
-            self.who
+            self.place(),
+            self.these()
         )
     }
 
@@ -267,7 +300,7 @@ fn summary(row: &SummaryRow) -> Summary {
     clippy::cast_precision_loss,
     reason = "counts of checks are far below 2^53"
 )]
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

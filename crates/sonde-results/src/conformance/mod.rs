@@ -9,7 +9,7 @@ use sonde_core::{
     WorkspaceId, merge,
 };
 
-use crate::{Bucket, Cursor, ResultQuery, Results, Summary, TimeRange};
+use crate::{Bucket, ChartBucket, ChartQuery, Cursor, ResultQuery, Results, Summary, TimeRange};
 
 mod fidelity;
 mod ledger;
@@ -118,6 +118,8 @@ fn query() -> ResultQuery {
         range: EVER,
         region: None,
         outcome: None,
+        reason: None,
+        trigger: None,
         after: None,
         limit: 1_000,
     }
@@ -248,6 +250,15 @@ pub async fn pages_are_filtered(results: &dyn Results) {
     let mut fra = query();
     fra.region = Some(region("fra"));
     assert_eq!(rows(results, &fra).await, [batch[2].clone()]);
+
+    let mut asked = query();
+    asked.trigger = Some(Trigger::OnDemand);
+    assert_eq!(slots(&rows(results, &asked).await), [7]);
+
+    let mut reason = query();
+    reason.reason = batch[1].reason;
+    assert!(reason.reason.is_some());
+    assert_eq!(slots(&rows(results, &reason).await), [5]);
 }
 
 pub async fn pages_continue_where_the_last_one_ended(results: &dyn Results) {
@@ -364,6 +375,101 @@ pub async fn a_series_has_a_bucket_per_step_that_is_not_empty(results: &dyn Resu
     assert_eq!(all.await.unwrap(), expected);
 }
 
+pub async fn a_chart_sums_up_each_bucket_by_itself(results: &dyn Results) {
+    let batch = [
+        taking(result(0, Outcome::Ok), 10),
+        taking(result(30, Outcome::Degraded), 20),
+        taking(in_region(result(30, Outcome::Failed), "fra"), 500),
+        taking(in_region(result(60, Outcome::Ok), "fra"), 40),
+        taking(on_demand(61, Outcome::Ok), 900),
+    ];
+    results.store(&batch).await.unwrap();
+    let query = ChartQuery {
+        workspace: WorkspaceId::local(),
+        monitor: monitor("shop"),
+        region: None,
+        by_region: false,
+        range: EVER,
+        step: Duration::from_mins(1),
+    };
+    let shown = async |query: &ChartQuery| {
+        let buckets = results.chart(query).await.unwrap().into_iter();
+        let line = |bucket: ChartBucket| {
+            let summary = bucket.summary;
+            let region = bucket.region.map_or_else(String::new, |it| it.to_string());
+            // Sketches are within a hundredth of the truth.
+            let p95 = summary.p95_us.map(|p95| (p95 + 1000) / 10_000 * 10);
+            let counts = [summary.ok, summary.degraded, summary.failed];
+            (
+                bucket.start,
+                region,
+                counts,
+                summary.uptime,
+                p95,
+                bucket.mean_us,
+            )
+        };
+        buckets.map(line).collect::<Vec<_>>()
+    };
+    let two_thirds = Some(2.0 / 3.0);
+    let all = String::new;
+    assert_eq!(
+        shown(&query).await,
+        [
+            (at(0), all(), [1, 1, 1], two_thirds, Some(20), Some(15_000)),
+            (at(60), all(), [1, 0, 0], Some(1.0), Some(40), Some(40_000)),
+        ]
+    );
+    let by_region = ChartQuery {
+        by_region: true,
+        ..query.clone()
+    };
+    let fra = || "fra".to_owned();
+    assert_eq!(
+        shown(&by_region).await,
+        [
+            (at(0), fra(), [0, 0, 1], Some(0.0), None, None),
+            (
+                at(0),
+                "local".to_owned(),
+                [1, 1, 0],
+                Some(1.0),
+                Some(20),
+                Some(15_000)
+            ),
+            (at(60), fra(), [1, 0, 0], Some(1.0), Some(40), Some(40_000)),
+        ]
+    );
+    let in_fra = ChartQuery {
+        region: Some(region("fra")),
+        ..query
+    };
+    let seen = shown(&in_fra).await;
+    assert_eq!((seen.len(), seen[0].2), (2, [0, 0, 1]));
+}
+
+pub async fn rows_of_some_monitors_and_of_late(results: &dyn Results) {
+    let batch = [
+        result(0, Outcome::Ok),
+        of_monitor(result(30, Outcome::Ok), "api"),
+        of_monitor(result(60, Outcome::Failed), "db"),
+        result(90, Outcome::Failed),
+    ];
+    results.store(&batch).await.unwrap();
+    let local = WorkspaceId::local();
+    let names = |found: Vec<CheckResult>| {
+        let names = found.iter().map(|it| it.monitor.to_string());
+        names.collect::<Vec<_>>().join(",")
+    };
+    let some = [monitor("db"), monitor("shop"), monitor("none")];
+    let latest = results.latest_of(&local, &some).await.unwrap();
+    assert_eq!(names(latest), "db,shop");
+    let recent = results.recent(&local, at(30), 2).await.unwrap();
+    assert_eq!(names(recent), "api,db");
+    let other = WorkspaceId::new("other").unwrap();
+    assert!(results.recent(&other, at(0), 9).await.unwrap().is_empty());
+}
+
 pub async fn balances_count_scheduled_rows_once_per_minute_and_region(results: &dyn Results) {
     let batch = [
         result(0, Outcome::Missed),
@@ -413,6 +519,8 @@ macro_rules! results_conformance {
             a_summary_counts_and_ranks,
             a_summary_of_nothing_has_no_numbers,
             a_series_has_a_bucket_per_step_that_is_not_empty,
+            a_chart_sums_up_each_bucket_by_itself,
+            rows_of_some_monitors_and_of_late,
             balances_count_scheduled_rows_once_per_minute_and_region,
             rows_come_back_as_they_were,
             accounts_that_differ_in_little_are_merged_the_same_way,

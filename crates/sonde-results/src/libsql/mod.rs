@@ -1,5 +1,6 @@
 //! The libSQL backend: one local file with one writer, and a snapshot of its own for every question.
 
+mod chart;
 mod journal;
 mod read;
 mod schema;
@@ -22,7 +23,10 @@ use sonde_libsql::libsql::{self, Connection, Value};
 use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
 
-use crate::{Bucket, Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange};
+use crate::{
+    Bucket, ChartBucket, ChartQuery, Result, ResultPage, ResultQuery, Results, ResultsError,
+    Summary, TimeRange,
+};
 use writer::Writer;
 
 pub use journal::{Accounting, Dispatch, Recovered};
@@ -107,6 +111,33 @@ impl Results for LibsqlResults {
     async fn latest(&self, workspace: &WorkspaceId) -> Result<Vec<CheckResult>> {
         let workspace = workspace.clone();
         self.read(async move |connection| read::latest(connection, &workspace).await)
+            .await
+    }
+
+    async fn latest_of(
+        &self,
+        workspace: &WorkspaceId,
+        monitors: &[MonitorId],
+    ) -> Result<Vec<CheckResult>> {
+        let (workspace, monitors) = (workspace.clone(), monitors.to_vec());
+        self.read(async move |connection| read::latest_of(connection, &workspace, &monitors).await)
+            .await
+    }
+
+    async fn recent(
+        &self,
+        workspace: &WorkspaceId,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<CheckResult>> {
+        let workspace = workspace.clone();
+        self.read(async move |connection| read::recent(connection, &workspace, from, limit).await)
+            .await
+    }
+
+    async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
+        let query = query.clone();
+        self.read(async move |connection| chart::chart(connection, &query).await)
             .await
     }
 

@@ -14,7 +14,7 @@ use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, Summary, TimeRange}
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-async fn collect<T>(
+pub(super) async fn collect<T>(
     connection: &Connection,
     sql: &str,
     params: impl IntoParams,
@@ -36,7 +36,8 @@ FROM check_results r CROSS JOIN result_bodies b ON b.id = r.body
 WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot >= ?3
 AND (r.slot, r.region, r.run_id) < (?4, ?5, ?6)
 AND (?7 IS NULL OR r.region = ?7) AND (?8 IS NULL OR r.outcome = ?8)
-ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?9";
+AND (?9 IS NULL OR r.trigger = ?9) AND (?10 IS NULL OR b.body ->> '$.reason' = ?10)
+ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?11";
     let end = (query.range.to, "", RunId::SCHEDULED);
     let cursor = query.after.as_ref();
     let before = cursor.map_or(end, |after| {
@@ -55,6 +56,8 @@ ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?9";
             .as_ref()
             .map(|region| region.as_str().to_owned()),
         query.outcome.map(|outcome| outcome.as_str().to_owned()),
+        query.trigger.map(|trigger| trigger.as_str().to_owned()),
+        query.reason.map(|reason| reason.as_str().to_owned()),
         i64::from(query.limit) + 1,
     ];
     let mut rows = collect(connection, PAGE, params, |row| {
@@ -94,13 +97,48 @@ pub(super) async fn latest(
     connection: &Connection,
     workspace: &WorkspaceId,
 ) -> Result<Vec<CheckResult>> {
-    const LATEST: &str = "
+    let sql = format!("{LATEST} ORDER BY l.monitor, l.region");
+    let rows = collect(connection, &sql, [workspace.as_str()], readable).await?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+const LATEST: &str = "
 SELECT b.body FROM latest_results l CROSS JOIN result_bodies b ON b.id = l.body
 WHERE l.workspace = ?1 AND (l.scheduled = 1 OR NOT EXISTS (
     SELECT 1 FROM latest_results s WHERE s.workspace = l.workspace
-    AND s.monitor = l.monitor AND s.region = l.region AND s.scheduled = 1))
-ORDER BY l.monitor, l.region";
-    let rows = collect(connection, LATEST, [workspace.as_str()], readable).await?;
+    AND s.monitor = l.monitor AND s.region = l.region AND s.scheduled = 1))";
+
+pub(super) async fn latest_of(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    monitors: &[MonitorId],
+) -> Result<Vec<CheckResult>> {
+    let sql = format!(
+        "{LATEST} AND l.monitor IN (SELECT value FROM json_each(?2)) ORDER BY l.monitor, l.region"
+    );
+    let monitors = serde_json::to_string(monitors).map_err(corrupt)?;
+    let params = (workspace.as_str(), monitors);
+    let rows = collect(connection, &sql, params, readable).await?;
+    Ok(rows.into_iter().flatten().collect())
+}
+
+/// Monitor by monitor, so that other times of other monitors are never read.
+pub(super) async fn recent(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    from: Timestamp,
+    limit: u32,
+) -> Result<Vec<CheckResult>> {
+    const RECENT: &str = "
+WITH monitors AS (SELECT DISTINCT monitor FROM latest_results WHERE workspace = ?1),
+    found AS (
+        SELECT r.body, r.slot FROM monitors m CROSS JOIN check_results r
+            ON r.workspace = ?1 AND r.monitor = m.monitor
+        WHERE r.slot >= ?2 ORDER BY r.slot LIMIT ?3
+    )
+SELECT b.body FROM found CROSS JOIN result_bodies b ON b.id = found.body ORDER BY found.slot";
+    let params = (workspace.as_str(), from.as_micros(), limit);
+    let rows = collect(connection, RECENT, params, readable).await?;
     Ok(rows.into_iter().flatten().collect())
 }
 
@@ -159,12 +197,12 @@ AND outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NUL
     clippy::cast_precision_loss,
     reason = "counts of checks are far below 2^53"
 )]
-fn share(part: u64, whole: u64) -> Option<f64> {
+pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 /// The smallest value that at least `percent` of the `sorted` values do not exceed.
-fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(super) fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.checked_sub(1)?).copied()
 }
@@ -253,7 +291,7 @@ fn balance_of(
     balances.entry(place).or_insert(empty)
 }
 
-fn outcome(name: &str) -> Result<Outcome> {
+pub(super) fn outcome(name: &str) -> Result<Outcome> {
     Outcome::from_name(name).ok_or_else(|| corrupt(format!("`{name}` is not an outcome")))
 }
 

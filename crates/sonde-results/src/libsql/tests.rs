@@ -199,6 +199,8 @@ async fn an_unreadable_row_does_not_hide_the_others() {
         range: EVER,
         region: None,
         outcome: None,
+        reason: None,
+        trigger: None,
         after: None,
         limit: 10,
     };

@@ -4,8 +4,8 @@ use sonde_core::{HttpSpec, Monitor, MonitorId, Spec, Timestamp, WorkspaceId};
 
 use super::{monitors, stored};
 use crate::{
-    AccountStore, Actor, ActorKind, AuditAction, Change, ConfigStore, Expected, Holder,
-    NewCredential, Only, Opens, Put, Remove, ResourceKind, StoreError, User,
+    AccountStore, Actor, ActorKind, AuditAction, AuditQuery, Change, Claim, ConfigStore, Expected,
+    Holder, NewCredential, Only, Opens, Put, Remove, RequestKey, ResourceKind, StoreError, User,
 };
 
 fn actor() -> Actor {
@@ -31,6 +31,13 @@ fn removal(kind: ResourceKind, id: &str, expected: Expected) -> Change {
             expected,
         }],
         ..change(Vec::new())
+    }
+}
+
+fn newest(limit: u32) -> AuditQuery {
+    AuditQuery {
+        limit,
+        ..AuditQuery::default()
     }
 }
 
@@ -106,7 +113,7 @@ pub async fn the_audit_log_tells_every_change_and_who_made_it(store: &dyn Config
         .replace_monitors(&local, &monitors(&["quiet"]))
         .await
         .unwrap();
-    let found = store.audit(&local, None, 10).await.unwrap();
+    let found = store.audit(&local, &newest(10)).await.unwrap();
     let told = found.iter().map(|entry| {
         let json = |text: &Option<String>| text.clone().unwrap_or_default();
         (entry.action, json(&entry.before), json(&entry.after))
@@ -123,8 +130,103 @@ pub async fn the_audit_log_tells_every_change_and_who_made_it(store: &dyn Config
             .iter()
             .all(|it| it.actor == actor() && it.id == "m" && it.kind == kind)
     );
-    let older = store.audit(&local, Some(found[1].number), 10).await;
+    let query = AuditQuery {
+        before: Some(found[1].number),
+        ..newest(10)
+    };
+    let older = store.audit(&local, &query).await;
     assert_eq!(older.unwrap(), found[2..]);
+    let of = async |kind, id: &str| {
+        let query = AuditQuery {
+            kind: Some(kind),
+            id: Some(id.to_owned()),
+            ..newest(10)
+        };
+        store.audit(&local, &query).await.unwrap().len()
+    };
+    assert_eq!(of(kind, "m").await, 3);
+    assert_eq!(of(kind, "n").await, 0);
+    assert_eq!(of(ResourceKind::Monitor, "m").await, 0);
+}
+
+pub async fn monitors_are_read_page_by_page_and_by_name(store: &dyn ConfigStore) {
+    let local = WorkspaceId::local();
+    let all = monitors(&["c", "a", "d", "b"]);
+    store.replace_monitors(&local, &all).await.unwrap();
+    let page = async |after: &str, limit| {
+        let found = store.monitors_after(&local, after, limit).await.unwrap();
+        let ids = found.monitors.iter().map(|it| it.value.id.to_string());
+        (ids.collect::<Vec<_>>().join(","), found.next)
+    };
+    assert_eq!(
+        page("", 3).await,
+        ("a,b,c".to_owned(), Some("c".to_owned()))
+    );
+    assert_eq!(page("c", 3).await, ("d".to_owned(), None));
+    assert_eq!(page("d", 3).await, (String::new(), None));
+    let ids = ["d", "x", "a"].map(|id| MonitorId::new(id).unwrap());
+    let found = store.monitors_named(&local, &ids).await.unwrap();
+    let found: Vec<_> = found
+        .monitors
+        .iter()
+        .map(|it| it.value.id.as_str())
+        .collect();
+    assert_eq!(found, ["a", "d"]);
+    assert!(
+        store
+            .monitors_named(&local, &[])
+            .await
+            .unwrap()
+            .monitors
+            .is_empty()
+    );
+}
+
+pub async fn a_request_is_done_by_one_and_answered_to_all(
+    store: &(impl ConfigStore + AccountStore),
+) {
+    let local = WorkspaceId::local();
+    let request = RequestKey {
+        actor: "user/u1",
+        key: "k",
+    };
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let claim = async |fingerprint: &str, now: i64| {
+        let claim = store.claim_request(&local, request, fingerprint, at(now), at(now - 60));
+        claim.await.unwrap()
+    };
+    assert_eq!(claim("f", 0).await, Claim::Ours);
+    assert_eq!(claim("f", 1).await, Claim::InProgress);
+    assert_eq!(claim("g", 1).await, Claim::Other);
+    // Who began it is gone.
+    assert_eq!(claim("f", 100).await, Claim::Ours);
+    store.release_request(&local, request).await.unwrap();
+    let both = tokio::join!(claim("f", 101), claim("f", 101));
+    let ours = [&both.0, &both.1]
+        .into_iter()
+        .filter(|it| **it == Claim::Ours);
+    assert_eq!(ours.count(), 1, "{both:?}");
+    let body = r#"{"secret":"hunter2"}"#;
+    store
+        .finish_request(&local, request, 201, body)
+        .await
+        .unwrap();
+    store.release_request(&local, request).await.unwrap();
+    let done = Claim::Done {
+        status: 201,
+        body: body.to_owned(),
+    };
+    assert_eq!(claim("f", 1000).await, done);
+    assert_eq!(claim("g", 1000).await, Claim::Other);
+    let other = RequestKey {
+        actor: "user/u2",
+        ..request
+    };
+    // A day later it is forgotten.
+    let day = 24 * 3600;
+    let claimed = store.claim_request(&local, other, "f", at(2 * day), at(day));
+    assert_eq!(claimed.await.unwrap(), Claim::Ours);
+    assert_eq!(claim("g", 2 * day).await, Claim::Ours);
 }
 
 fn secretive(id: &str, secret: &str) -> Monitor {
@@ -161,7 +263,7 @@ pub async fn secrets_are_sealed_and_come_back(store: &dyn ConfigStore) {
     let put = Put::monitor(changed.clone());
     store.change(change(vec![put])).await.unwrap();
     assert_eq!(version(&changed).await, 2);
-    let audit = store.audit(&local, None, 10).await.unwrap();
+    let audit = store.audit(&local, &newest(10)).await.unwrap();
     assert_eq!(audit.len(), 2);
     assert!(!format!("{audit:?}").contains("hunter"));
 }

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use sonde_core::{Timestamp, WorkspaceId};
 
-use super::{LibsqlStore, Replica, accounts};
-use crate::{AccountStore, Credential, Holder, NewCredential, Result, User};
+use super::requests::Request;
+use super::{LibsqlStore, Replica, accounts, requests};
+use crate::{AccountStore, Claim, Credential, Holder, NewCredential, RequestKey, Result, User};
 
 #[async_trait]
 impl AccountStore for LibsqlStore {
@@ -88,6 +89,45 @@ impl AccountStore for LibsqlStore {
         self.read(async move |it| accounts::keys_used(it, &workspace).await)
             .await
     }
+
+    async fn claim_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        fingerprint: &str,
+        at: Timestamp,
+        abandoned_before: Timestamp,
+    ) -> Result<Claim> {
+        let (request, keys) = (Request::new(workspace, request), self.keys.clone());
+        let fingerprint = fingerprint.to_owned();
+        self.write(async move |it| {
+            requests::claim(it, &request, &fingerprint, at, abandoned_before, &keys).await
+        })
+        .await
+    }
+
+    async fn finish_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        status: u16,
+        body: &str,
+    ) -> Result<()> {
+        let (request, keys) = (Request::new(workspace, request), self.keys.clone());
+        let body = body.to_owned();
+        self.write(async move |it| requests::finish(it, &request, status, &body, &keys).await)
+            .await
+    }
+
+    async fn release_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+    ) -> Result<()> {
+        let request = Request::new(workspace, request);
+        self.write(async move |it| requests::release(it, &request).await)
+            .await
+    }
 }
 
 /// A session that ended or a key that was revoked must not work on for as long as a replica is behind: all of it is
@@ -149,5 +189,40 @@ impl AccountStore for Replica {
 
     async fn keys_used(&self, workspace: &WorkspaceId) -> Result<Vec<(String, Timestamp)>> {
         self.primary().keys_used(workspace).await
+    }
+
+    async fn claim_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        fingerprint: &str,
+        at: Timestamp,
+        abandoned_before: Timestamp,
+    ) -> Result<Claim> {
+        let claimed =
+            self.primary()
+                .claim_request(workspace, request, fingerprint, at, abandoned_before);
+        claimed.await
+    }
+
+    async fn finish_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+        status: u16,
+        body: &str,
+    ) -> Result<()> {
+        let primary = self.primary();
+        primary
+            .finish_request(workspace, request, status, body)
+            .await
+    }
+
+    async fn release_request(
+        &self,
+        workspace: &WorkspaceId,
+        request: RequestKey<'_>,
+    ) -> Result<()> {
+        self.primary().release_request(workspace, request).await
     }
 }

@@ -2,8 +2,10 @@
 
 mod account_store;
 mod accounts;
+mod fallback;
 mod queries;
 mod replica;
+mod requests;
 mod resources;
 mod schema;
 
@@ -17,12 +19,13 @@ use sonde_libsql::{LocalFile, OpenError, Remote, Unavailable, blocking};
 use sonde_seal::SealingKeys;
 use tokio::sync::Mutex;
 
+pub use fallback::Fallback;
 pub use replica::{Replica, SyncStatus};
 pub use sonde_libsql::{Migrated, Primary};
 
 use crate::{
-    AuditEntry, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result, Revision,
-    StoreError, Stored,
+    AuditEntry, AuditQuery, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result,
+    Revision, StoreError, Stored,
 };
 
 /// The configuration of one machine in one file, or that of a fleet at its primary.
@@ -111,6 +114,25 @@ impl ConfigStore for LibsqlStore {
             .await
     }
 
+    async fn monitors_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Monitors> {
+        let (workspace, after, keys) = (workspace.clone(), after.to_owned(), self.keys.clone());
+        self.read(async move |it| {
+            queries::monitors_after(it, &workspace, &after, limit, &keys).await
+        })
+        .await
+    }
+
+    async fn monitors_named(&self, workspace: &WorkspaceId, ids: &[MonitorId]) -> Result<Monitors> {
+        let (workspace, ids, keys) = (workspace.clone(), ids.to_vec(), self.keys.clone());
+        self.read(async move |it| queries::monitors_named(it, &workspace, &ids, &keys).await)
+            .await
+    }
+
     async fn changes(&self, since: Option<Revision>) -> Result<Changes> {
         let keys = self.keys.clone();
         self.read(async move |it| queries::changes(it, since, &keys).await)
@@ -150,14 +172,9 @@ impl ConfigStore for LibsqlStore {
             .await
     }
 
-    async fn audit(
-        &self,
-        workspace: &WorkspaceId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<AuditEntry>> {
-        let workspace = workspace.clone();
-        self.read(async move |it| resources::audit(it, &workspace, before, limit).await)
+    async fn audit(&self, workspace: &WorkspaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
+        let (workspace, query) = (workspace.clone(), query.clone());
+        self.read(async move |it| resources::audit(it, &workspace, &query).await)
             .await
     }
 }

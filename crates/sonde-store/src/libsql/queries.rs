@@ -2,7 +2,7 @@
 //! sees one state of the store.
 
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Packer, Region, WorkspaceId};
-use sonde_libsql::libsql::{Connection, Row};
+use sonde_libsql::libsql::{Connection, Row, Rows};
 use sonde_seal::SealingKeys;
 
 use super::{resources, unavailable};
@@ -18,15 +18,52 @@ pub(super) async fn monitors(
     keys: &SealingKeys,
 ) -> Result<Monitors> {
     let sql = format!("{MONITOR} ORDER BY position");
-    let mut rows = connection.query(&sql, [workspace.as_str()]).await?;
-    let mut found = Monitors::default();
+    let rows = connection.query(&sql, [workspace.as_str()]).await?;
+    let (found, _) = gather(rows, keys).await?;
+    Ok(found)
+}
+
+/// One unreadable monitor takes a place of the page, and hides none of the others.
+pub(super) async fn monitors_after(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    after: &str,
+    limit: u32,
+    keys: &SealingKeys,
+) -> Result<Monitors> {
+    let sql = format!("{MONITOR} AND id > ?2 ORDER BY id LIMIT ?3");
+    let parameters = (workspace.as_str(), after, limit);
+    let rows = connection.query(&sql, parameters).await?;
+    let (mut found, ids) = gather(rows, keys).await?;
+    let full = ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    found.next = ids.into_iter().next_back().filter(|_| full);
+    Ok(found)
+}
+
+pub(super) async fn monitors_named(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    ids: &[MonitorId],
+    keys: &SealingKeys,
+) -> Result<Monitors> {
+    let ids = serde_json::to_string(ids).map_err(unavailable)?;
+    let sql = format!("{MONITOR} AND id IN (SELECT value FROM json_each(?2)) ORDER BY id");
+    let rows = connection.query(&sql, (workspace.as_str(), ids)).await?;
+    let (found, _) = gather(rows, keys).await?;
+    Ok(found)
+}
+
+/// From rows of [`MONITOR`], and the ids of all of them.
+async fn gather(mut rows: Rows, keys: &SealingKeys) -> Result<(Monitors, Vec<String>)> {
+    let (mut found, mut ids) = (Monitors::default(), Vec::new());
     while let Some(row) = rows.next().await? {
+        ids.push(row.get(0)?);
         match stored(&row, keys) {
             Ok(monitor) => found.monitors.push(monitor),
             Err(error) => found.unreadable.push(error),
         }
     }
-    Ok(found)
+    Ok((found, ids))
 }
 
 pub(super) async fn monitor(

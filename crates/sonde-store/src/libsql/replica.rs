@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LibsqlStore, Primary, expect_schema, queries, resources, unavailable};
 use crate::{
-    AuditEntry, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result, Revision,
-    StoreError, Stored,
+    AuditEntry, AuditQuery, Change, Changes, ConfigStore, Monitors, Resource, ResourceKind, Result,
+    Revision, StoreError, Stored,
 };
 
 /// How often the primary is asked for news when nobody nudges.
@@ -334,6 +334,25 @@ impl ConfigStore for Replica {
             .await
     }
 
+    async fn monitors_after(
+        &self,
+        workspace: &WorkspaceId,
+        after: &str,
+        limit: u32,
+    ) -> Result<Monitors> {
+        let (workspace, after, keys) = (workspace.clone(), after.to_owned(), self.keys.clone());
+        self.read(async move |it| {
+            queries::monitors_after(it, &workspace, &after, limit, &keys).await
+        })
+        .await
+    }
+
+    async fn monitors_named(&self, workspace: &WorkspaceId, ids: &[MonitorId]) -> Result<Monitors> {
+        let (workspace, ids, keys) = (workspace.clone(), ids.to_vec(), self.keys.clone());
+        self.read(async move |it| queries::monitors_named(it, &workspace, &ids, &keys).await)
+            .await
+    }
+
     async fn changes(&self, since: Option<Revision>) -> Result<Changes> {
         let keys = self.keys.clone();
         self.read(async move |it| queries::changes(it, since, &keys).await)
@@ -376,14 +395,9 @@ impl ConfigStore for Replica {
         Ok(())
     }
 
-    async fn audit(
-        &self,
-        workspace: &WorkspaceId,
-        before: Option<i64>,
-        limit: u32,
-    ) -> Result<Vec<AuditEntry>> {
-        let workspace = workspace.clone();
-        self.read(async move |it| resources::audit(it, &workspace, before, limit).await)
+    async fn audit(&self, workspace: &WorkspaceId, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
+        let (workspace, query) = (workspace.clone(), query.clone());
+        self.read(async move |it| resources::audit(it, &workspace, &query).await)
             .await
     }
 }

@@ -10,8 +10,8 @@ use sonde_seal::SealingKeys;
 
 use super::unavailable;
 use crate::{
-    AuditEntry, Change, Meta, Only, Put, PutValue, Resource, ResourceKind, Result, StoreError,
-    Stored,
+    AuditEntry, AuditQuery, Change, Meta, Only, Put, PutValue, Resource, ResourceKind, Result,
+    StoreError, Stored,
 };
 
 /// How much of what is put one row carries: a server takes 10 MB, and less than half of them is easy to hold.
@@ -73,23 +73,22 @@ pub(super) fn meta(row: &Row, first: i32) -> Result<Meta> {
     })
 }
 
-/// A monitor without its secrets, and these sealed.
+/// A monitor without its secrets, and these sealed. Where there is no key they stand beside it in the clear, so that they
+/// are in no audit log all the same.
 pub(super) fn seal(monitor: &Monitor, keys: &SealingKeys) -> Result<(String, Option<String>)> {
     let masked = monitor.spec.masked();
-    let secret = masked != monitor.spec;
-    if !secret || keys.is_empty() {
+    if masked == monitor.spec {
         return Ok((serde_json::to_string(monitor).map_err(unavailable)?, None));
     }
-    let spec = serde_json::to_vec(&monitor.spec).map_err(unavailable)?;
-    let sealed = keys.seal(
-        &spec,
-        &context(monitor.workspace.as_str(), monitor.id.as_str()),
-    );
+    let spec = serde_json::to_string(&monitor.spec).map_err(unavailable)?;
+    let context = context(monitor.workspace.as_str(), monitor.id.as_str());
+    let sealed = keys.seal(spec.as_bytes(), &context).unwrap_or(spec);
     let masked = Monitor {
         spec: masked,
         ..monitor.clone()
     };
-    Ok((serde_json::to_string(&masked).map_err(unavailable)?, sealed))
+    let body = serde_json::to_string(&masked).map_err(unavailable)?;
+    Ok((body, Some(sealed)))
 }
 
 /// What was sealed of a monitor's spec: all of it.
@@ -99,6 +98,10 @@ pub(super) fn open(
     sealed: &str,
     keys: &SealingKeys,
 ) -> Result<Spec, Box<dyn std::error::Error + Send + Sync>> {
+    // What is sealed is no JSON.
+    if sealed.starts_with('{') {
+        return Ok(serde_json::from_str(sealed)?);
+    }
     let opened = keys.open(sealed, &context(workspace, id));
     let opened = opened.ok_or("its secrets cannot be opened with this process's secret key")?;
     Ok(serde_json::from_slice(&opened)?)
@@ -244,12 +247,18 @@ pub(super) fn refused(error: sonde_libsql::libsql::Error) -> StoreError {
 pub(super) async fn audit(
     connection: &Connection,
     workspace: &WorkspaceId,
-    before: Option<i64>,
-    limit: u32,
+    query: &AuditQuery,
 ) -> Result<Vec<AuditEntry>> {
     let sql = "SELECT number, at_us, actor, action, kind, id, before, after FROM audit
-        WHERE workspace = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
-    let parameters = (workspace.as_str(), before.unwrap_or(i64::MAX), limit);
+        WHERE workspace = ?1 AND number < ?2 AND (?3 IS NULL OR kind = ?3) AND (?4 IS NULL OR id = ?4)
+        ORDER BY number DESC LIMIT ?5";
+    let parameters = (
+        workspace.as_str(),
+        query.before.unwrap_or(i64::MAX),
+        query.kind.map(ResourceKind::as_str),
+        query.id.as_deref(),
+        query.limit,
+    );
     let mut rows = connection.query(sql, parameters).await?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().await? {

@@ -5,7 +5,7 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES];
+pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES, REQUESTS];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -291,4 +291,23 @@ CREATE TRIGGER change INSTEAD OF INSERT ON changes BEGIN
         WHERE revision < (SELECT revision FROM removed_resources ORDER BY revision DESC LIMIT 1 OFFSET 100000);
     DELETE FROM removed_resources WHERE revision <= (SELECT min(revision) FROM revisions);
 END;
+";
+
+/// Answers are kept for a day, as the API says.
+const REQUESTS: &str = "
+CREATE TABLE requests (
+    workspace TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    key TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    claimed_us INTEGER NOT NULL,
+    status INTEGER,
+    body TEXT,
+    PRIMARY KEY (workspace, actor, key)
+) STRICT;
+CREATE INDEX requests_claimed ON requests (claimed_us);
+CREATE TRIGGER forget_requests AFTER INSERT ON requests BEGIN
+    DELETE FROM requests WHERE claimed_us < NEW.claimed_us - 86400000000;
+END;
+CREATE INDEX audit_of_resource ON audit (workspace, kind, id, number);
 ";

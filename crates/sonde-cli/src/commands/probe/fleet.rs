@@ -15,7 +15,9 @@ use sonde_queue::{
 use tokio::time::{Instant, timeout_at};
 
 use super::{Format, Options};
-use crate::commands::{check, fleet};
+use sonde_service::fleet;
+
+use crate::commands::check;
 use crate::exit::{Error, Exit};
 use crate::output::{Stdout, answers, json};
 use crate::services;

@@ -1,6 +1,8 @@
 //! `sonde run`: roles of a fleet in one process.
 
+mod api;
 mod checker;
+mod configuration;
 mod dispatcher;
 mod ingester;
 mod options;
@@ -49,9 +51,11 @@ struct Process {
 /// The roles of a process, before anything of them runs.
 #[derive(Default)]
 struct Cast {
+    configuration: Option<configuration::Configuration>,
     dispatcher: Option<dispatcher::Role>,
     checker: Option<checker::Role>,
     ingester: Option<ingester::Role>,
+    api: Option<api::Role>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
@@ -73,7 +77,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let cast = Cast::new(&process, &mut registry, &mut readiness).await?;
     let mut roles = Roles::default();
     process.serve(listener, &mut roles, &cast, readiness, registry);
-    process.greet(address);
+    process.greet(address, &cast);
 
     let ended = process.play(cast, &mut roles, &started).await;
     process.stopping.cancel();
@@ -163,10 +167,15 @@ impl Process {
     /// What only one role needs that role waits for itself, so that the others go on without it.
     fn start(&self, cast: Cast, roles: &mut Roles) {
         let Cast {
+            configuration,
             dispatcher,
             checker,
             ingester,
+            api,
         } = cast;
+        if let Some(configuration) = configuration {
+            configuration.start(self, roles);
+        }
         if let Some(ingester) = ingester {
             ingester.start(self, roles);
         }
@@ -175,6 +184,9 @@ impl Process {
         }
         if let Some(dispatcher) = dispatcher {
             dispatcher.start(self, roles);
+        }
+        if let Some(api) = api {
+            api.start(roles);
         }
     }
 
@@ -201,7 +213,7 @@ impl Process {
         }
     }
 
-    fn greet(&self, address: SocketAddr) {
+    fn greet(&self, address: SocketAddr, cast: &Cast) {
         let roles: Vec<_> = self
             .settings
             .run
@@ -214,6 +226,9 @@ impl Process {
             _ => String::new(),
         };
         anstream::eprintln!("Sonde runs as {}{region}.", roles.join(", "));
+        if let Some(api) = &cast.api {
+            anstream::eprintln!("  API      {}", api.url);
+        }
         anstream::eprintln!("  ready    http://{address}/-/ready");
         anstream::eprintln!("  metrics  http://{address}/metrics");
     }
@@ -232,8 +247,17 @@ impl Cast {
         if process.plays(Role::Checker) {
             cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
-        if process.plays(Role::Dispatcher) {
-            cast.dispatcher = Some(dispatcher::Role::new(process, registry, readiness).await?);
+        if process.plays(Role::Dispatcher) || process.plays(Role::Api) {
+            let configuration = configuration::Configuration::open(process, registry, readiness);
+            let configuration = configuration.await?;
+            if process.plays(Role::Dispatcher) {
+                let role = dispatcher::Role::new(process, &configuration, registry);
+                cast.dispatcher = Some(role);
+            }
+            if process.plays(Role::Api) {
+                cast.api = Some(api::Role::new(process, &configuration).await?);
+            }
+            cast.configuration = Some(configuration);
         }
         Ok(cast)
     }

@@ -47,6 +47,14 @@ pub(super) async fn source(options: &Options) -> Result<(Source, Option<ExampleS
 }
 
 impl Source {
+    /// Who keeps these monitors, for people.
+    pub(super) fn name(&self) -> String {
+        match &self.file {
+            Some(file) => file.display().to_string(),
+            None => "example".to_owned(),
+        }
+    }
+
     /// Reads the monitors anew. On one machine every monitor runs here, whatever regions the fleet would use.
     pub(super) fn load(&self, settings: &QueueSettings) -> Result<Arc<[Arc<Monitor>]>, Error> {
         let options = self.options.clone();

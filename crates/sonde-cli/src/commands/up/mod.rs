@@ -1,5 +1,6 @@
 //! `sonde up`: every role in one process, on one machine, with nothing to install.
 
+mod configured;
 mod example;
 mod host;
 mod options;
@@ -10,14 +11,16 @@ mod serve;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
 use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
+use sonde_probe::{Egress, Targets};
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
-use sonde_service::Service;
+use sonde_service::{Parts, Service};
 use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
 use tokio::sync::{broadcast, watch};
@@ -29,6 +32,7 @@ use crate::roles::{Roles, Stage};
 use crate::{lifecycle, limits, listen};
 
 pub(crate) use options::Options;
+pub(crate) use serve::main_router;
 
 /// Partitions of the results: one process reads them all, so one is enough.
 const PARTITIONS: u16 = 1;
@@ -55,32 +59,36 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let monitors = source.load(&settings)?;
     let listeners = serve::Listeners::bind(&options).await?;
     let machine = Machine::open(&options, settings).await?;
-    let service = machine.service();
+    let addresses = listeners.addresses()?;
+    let service = machine.service(&options)?;
+    let api = Api::new(
+        service.clone(),
+        ApiOptions::new(options.public_url(addresses.main)?),
+    );
 
     let mut registry = listen::registry();
+    let previous = machine.previous().await?;
+    let monitors = configured::save(&*machine.store, &source.name(), &monitors).await;
+    let monitors = monitors.context("cannot save the configuration")?;
     let (publish, configured) = watch::channel(Arc::clone(&monitors));
     let mut roles = Roles::default();
     let (checker_metrics, dispatcher) = machine
-        .start(&options, &mut roles, &mut registry, configured, &monitors)
+        .start(&options, &mut roles, &mut registry, configured, &previous)
         .await?;
-    let addresses = listeners.addresses()?;
     let progress = serve::Progress {
         dispatcher,
         clock: Arc::clone(&machine.clock),
     };
-    roles::serve(
-        &mut roles,
-        listeners,
-        &service,
-        registry,
-        &progress,
-        options.public,
-    );
+    roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
+    roles.spawn(Stage::Inflow, "outcomes", |stop| {
+        crate::outcomes::hear(service.clone(), stop)
+    });
     let reload = reload::Reload {
         source,
         settings: machine.settings.clone(),
         store: Arc::clone(&machine.store),
         service: service.clone(),
+        bus: Arc::clone(&machine.queue) as _,
         publish,
         metrics: checker_metrics,
     };
@@ -96,7 +104,16 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
             stop,
         )
     });
-    greet(&addresses, &monitors, example.is_some());
+    let link = service.set_up_token().await;
+    let link = link.context("cannot make a link to set up with")?;
+    let link = link.map(|token| api.link("setup", &token));
+    greet(
+        &addresses,
+        &monitors,
+        example.is_some(),
+        options.is_open(),
+        link,
+    );
 
     let stop = lifecycle::stop_requested();
     let ended = roles.until_asked(stop).await;
@@ -134,16 +151,35 @@ impl Machine {
         })
     }
 
-    fn service(&self) -> Service {
-        Service {
-            workspace: WorkspaceId::local(),
-            store: Arc::clone(&self.store) as Arc<dyn ConfigStore>,
+    fn service(&self, options: &Options) -> anyhow::Result<Service> {
+        let targets = Targets::new(Egress::open(), None).context("cannot look at targets")?;
+        Ok(Service::new(Parts {
+            store: Arc::clone(&self.store) as _,
+            accounts: Arc::clone(&self.store) as _,
             results: Arc::clone(&self.results) as _,
             queue: Arc::clone(&self.queue) as _,
-            stored: self.stored.clone(),
+            bus: Arc::clone(&self.queue) as _,
             clock: Arc::clone(&self.clock),
-            settings: self.settings.clone(),
+            queues: self.settings.clone(),
+            task_keys: SealingKeys::none(),
+            reading: options.parse_options(),
+            targets,
+            open_until_set_up: options.is_open(),
+        }))
+    }
+
+    /// What the process before watched.
+    async fn previous(&self) -> anyhow::Result<Vec<Arc<Monitor>>> {
+        let previous = self.store.monitors(&WorkspaceId::local()).await;
+        let previous = previous.context("cannot read monitors")?;
+        for error in &previous.unreadable {
+            let error = sonde_core::chain(error);
+            tracing::error!(
+                error,
+                "a stored monitor is unreadable: what it missed is not known"
+            );
         }
+        Ok(previous.into_values().into_iter().map(Arc::new).collect())
     }
 
     /// Takes over from the process before, then starts dispatcher, checker and ingester.
@@ -153,22 +189,9 @@ impl Machine {
         roles: &mut Roles,
         registry: &mut prometheus_client::registry::Registry,
         configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
-        monitors: &[Arc<Monitor>],
+        previous: &[Arc<Monitor>],
     ) -> anyhow::Result<(CheckerMetrics, DispatcherMetrics)> {
-        let workspace = WorkspaceId::local();
-        let previous = self
-            .store
-            .monitors(&workspace)
-            .await
-            .context("cannot read monitors")?;
-        for error in &previous.unreadable {
-            let error = sonde_core::chain(error);
-            tracing::error!(
-                error,
-                "a stored monitor is unreadable: what it missed is not known"
-            );
-        }
-        let previous: Vec<_> = previous.into_values().into_iter().map(Arc::new).collect();
+        let monitors = Arc::clone(&configured.borrow());
         let dispatcher = Dispatcher {
             queue: Arc::clone(&self.queue) as _,
             journal: Arc::new(FileJournal(Arc::clone(&self.results))),
@@ -179,15 +202,12 @@ impl Machine {
         };
         let dispatched = dispatcher.metrics.clone();
         let schedule = dispatcher
-            .resume(&previous, monitors)
+            .resume(previous, &monitors)
             .await
             .context("cannot resume")?;
-        let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
-        let saved = self.store.replace_monitors(&workspace, &plain).await;
-        saved.context("cannot save the configuration")?;
 
         let metrics = CheckerMetrics::register(registry);
-        metrics.watch_only(reload::watched(monitors));
+        metrics.watch_only(reload::watched(&monitors));
         let checker = Checker::new(CheckerParts {
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
@@ -217,7 +237,8 @@ impl Machine {
 
 /// A monitor that was never checked is checked at once: its first slot may be an interval away.
 async fn first_checks(service: Service) {
-    let unseen = service.overview().await.map(|views| {
+    let access = service.local();
+    let unseen = access.overview().await.map(|views| {
         let unseen = views.into_iter().filter(|view| view.latest.is_empty());
         let unseen = unseen
             .map(|view| view.monitor)
@@ -225,7 +246,7 @@ async fn first_checks(service: Service) {
         unseen.collect::<Vec<_>>()
     });
     let checked = match unseen {
-        Ok(unseen) => service.run_now(&unseen).await.map(|_| ()),
+        Ok(unseen) => access.run_all(&unseen).await.map(|_| ()),
         Err(error) => Err(error),
     };
     if let Err(error) = checked {
@@ -275,7 +296,14 @@ async fn retention(
     }
 }
 
-fn greet(addresses: &serve::Addresses, monitors: &[Arc<Monitor>], example: bool) {
+/// The link opens the first account; after that everybody signs in.
+fn greet(
+    addresses: &serve::Addresses,
+    monitors: &[Arc<Monitor>],
+    example: bool,
+    is_open: bool,
+    link: Option<String>,
+) {
     let what = match (monitors.len(), example) {
         (_, true) => "its own example service (write a sonde.yaml to watch yours)".to_owned(),
         (1, false) => "1 monitor".to_owned(),
@@ -284,10 +312,18 @@ fn greet(addresses: &serve::Addresses, monitors: &[Arc<Monitor>], example: bool)
     let at = addresses.main;
     anstream::eprintln!("Sonde is watching {what}.");
     anstream::eprintln!("  page     http://{at}/");
-    anstream::eprintln!("  JSON     http://{at}/v1/monitors");
-    anstream::eprintln!(
-        "  metrics  http://{at}/metrics   (also http://{}/metrics)",
-        addresses.checker
-    );
-    anstream::eprintln!("  now      curl -X POST http://{at}/check");
+    anstream::eprintln!("  API      http://{at}/docs/");
+    anstream::eprintln!("  metrics  http://{}/metrics", addresses.checker);
+    if is_open {
+        anstream::eprintln!("  now      curl -X POST http://{at}/check");
+    }
+    match link {
+        Some(link) if is_open => anstream::eprintln!(
+            "  account  {link}\n           optional: once somebody has an account, everybody signs in"
+        ),
+        Some(link) => anstream::eprintln!(
+            "  set up   {link}\n           opens once, for a day; until then nobody gets in"
+        ),
+        None => {}
+    }
 }

@@ -45,9 +45,12 @@ pub(crate) struct Options {
         default_value = "127.0.0.1:9115"
     )]
     pub(crate) checker_listen: SocketAddr,
-    /// Serve without a login on addresses that others can reach
+    /// Serve without a login on addresses that others can reach, until somebody has an account
     #[arg(long)]
     pub(crate) public: bool,
+    /// Where people reach page and API, for links [default: where they are served]
+    #[arg(long, value_name = "URL", env = "SONDE_PUBLIC_URL")]
+    pub(crate) public_url: Option<url::Url>,
     /// The name of this place, in results
     #[arg(
         long,
@@ -83,20 +86,21 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// There is no login yet: what others can reach must be asked for.
+    /// Metrics and health have no login: that others can reach them must be asked for.
     pub(crate) fn refuse_public_addresses(&self) -> Result<(), Error> {
-        for (flag, address) in [
-            ("--listen", self.listen),
-            ("--checker-listen", self.checker_listen),
-        ] {
-            if !address.ip().is_loopback() && !self.public {
-                return Err(Error::usage(format!(
-                    "{flag} {address} can be reached from other machines, and there is no login: use a loopback \
-                     address, or add --public if that is what you want"
-                )));
-            }
+        let address = self.checker_listen;
+        if address.ip().is_loopback() || self.public {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::usage(format!(
+            "--checker-listen {address} can be reached from other machines, and there is no login to what is served \
+             there: use a loopback address, or add --public if that is what you want"
+        )))
+    }
+
+    /// Whether page and API are open to whoever reaches them, until somebody has an account.
+    pub(crate) fn is_open(&self) -> bool {
+        self.public || self.listen.ip().is_loopback()
     }
 
     pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
@@ -104,8 +108,19 @@ impl Options {
         // What nobody empties would only grow.
         Ok(QueueSettings {
             alerting: false,
+            partitions: super::PARTITIONS,
             ..settings
         })
+    }
+
+    /// Where links lead, when this is where it listens.
+    pub(crate) fn public_url(&self, listening: SocketAddr) -> anyhow::Result<url::Url> {
+        match &self.public_url {
+            Some(url) => Ok(url.clone()),
+            None => format!("http://{listening}/")
+                .parse()
+                .context("an address makes a URL"),
+        }
     }
 
     /// How `sonde.yaml` is read here.

@@ -8,15 +8,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sonde_checker::CheckerMetrics;
-use sonde_core::{Monitor, MonitorId, QueueSettings, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, QueueSettings};
+use sonde_queue::{Bus, Topic};
 use sonde_service::Service;
-use sonde_store::ConfigStore as _;
 use sonde_store::libsql::LibsqlStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::configured::{self, Monitors};
 use super::example::Source;
 use crate::configuration;
 
@@ -31,6 +32,7 @@ pub(super) struct Reload {
     pub(super) settings: QueueSettings,
     pub(super) store: Arc<LibsqlStore>,
     pub(super) service: Service,
+    pub(super) bus: Arc<dyn Bus>,
     pub(super) publish: watch::Sender<Arc<[Arc<Monitor>]>>,
     pub(super) metrics: CheckerMetrics,
 }
@@ -54,6 +56,7 @@ impl Reload {
             .file
             .as_deref()
             .and_then(|file| watch_folder(file, changed));
+        let mut told = self.bus.listen(&[Topic::Config]).await?;
         let mut now_and_then = tokio::time::interval(LOOK);
         let mut content = self.content().await;
         // Aborted when the process stops: what they asked for is not in the ledger.
@@ -63,6 +66,12 @@ impl Reload {
             let asked = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
+                _ = told.next() => {
+                    if self.take_over().await {
+                        first_checks.spawn(super::first_checks(self.service.clone()));
+                    }
+                    continue;
+                }
                 _ = hangup.recv() => true,
                 Some(()) = changes.recv() => {
                     tokio::time::sleep(SETTLE).await;
@@ -110,25 +119,41 @@ impl Reload {
                 return Reloaded::NotNow;
             }
         };
+        match configured::save(&*self.store, &self.source.name(), &monitors).await {
+            Ok(monitors) => self.publish(monitors),
+            Err(error) => {
+                let error = sonde_core::chain(&error);
+                tracing::error!(
+                    error,
+                    "cannot save the changed configuration: the one before stays"
+                );
+                Reloaded::NotNow
+            }
+        }
+    }
+
+    /// What came through the API; true when it changes what is watched.
+    async fn take_over(&self) -> bool {
+        match configured::load(&*self.store).await {
+            Ok(monitors) => matches!(self.publish(monitors), Reloaded::Changed),
+            Err(error) => {
+                let error = sonde_core::chain(&error);
+                tracing::error!(error, "cannot read the changed configuration");
+                false
+            }
+        }
+    }
+
+    fn publish(&self, monitors: Monitors) -> Reloaded {
         if *monitors == **self.publish.borrow() {
             tracing::info!("the configuration says the same as before");
             return Reloaded::Unchanged;
         }
-        let plain: Vec<_> = monitors.iter().map(|monitor| (**monitor).clone()).collect();
-        if let Err(error) = self
-            .store
-            .replace_monitors(&WorkspaceId::local(), &plain)
-            .await
-        {
-            let error = sonde_core::chain(&error);
-            tracing::error!(
-                error,
-                "cannot save the changed configuration: the one before stays"
-            );
-            return Reloaded::NotNow;
-        }
         self.metrics.watch_only(watched(&monitors));
-        tracing::info!(monitors = plain.len(), "took over a changed configuration");
+        tracing::info!(
+            monitors = monitors.len(),
+            "took over a changed configuration"
+        );
         self.publish.send_replace(monitors);
         Reloaded::Changed
     }

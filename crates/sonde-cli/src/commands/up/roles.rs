@@ -1,20 +1,21 @@
 //! The roles of one machine, and what it serves.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn;
 use prometheus_client::registry::Registry;
+use sonde_api::Api;
 use sonde_checker::Checker;
 use sonde_core::Monitor;
 use sonde_dispatcher::{Dispatcher, Schedule};
 use sonde_ingester::Ingester;
-use sonde_service::Service;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::host;
 use super::serve::{self, Listeners, Progress};
+use super::{Options, host};
 use crate::roles::{Roles, Stage};
 
 pub(super) fn start(
@@ -44,21 +45,24 @@ pub(super) fn start(
 pub(super) fn serve(
     roles: &mut Roles,
     listeners: Listeners,
-    service: &Service,
+    api: &Api,
     registry: Registry,
     progress: &Progress,
-    public: bool,
+    options: &Options,
 ) {
     let registry = Arc::new(registry);
-    let main = serve::main_router(service, &registry, progress);
-    let checker = serve::checker_router(service, &registry, progress);
-    let guard = |router: Router| {
-        if public {
+    let checker = serve::checker_router(api, &registry, progress);
+    let mut main = serve::main_router(api);
+    if options.is_open() {
+        main = main.merge(checker.clone());
+    }
+    let guard = |router: Router, address: SocketAddr| {
+        if options.public || !address.ip().is_loopback() {
             router
         } else {
             router.layer(from_fn(host::only_loopback))
         }
     };
-    roles.serve(listeners.main, guard(main));
-    roles.serve(listeners.checker, guard(checker));
+    roles.serve(listeners.main, guard(main, options.listen));
+    roles.serve(listeners.checker, guard(checker, options.checker_listen));
 }

@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use prometheus_client::registry::Registry;
+use sonde_api::Api;
 use sonde_core::Clock;
 use sonde_dispatcher::DispatcherMetrics;
-use sonde_service::Service;
 use tokio::net::TcpListener;
 
 use super::Options;
@@ -47,15 +48,16 @@ impl Listeners {
     }
 }
 
-/// Page and API, with all that the checker's listener has.
-pub(super) fn main_router(
-    service: &Service,
-    registry: &Arc<Registry>,
-    progress: &Progress,
-) -> Router {
-    sonde_web::router(service.clone())
-        .merge(sonde_api::router(service.clone()))
-        .merge(checker_router(service, registry, progress))
+/// Page and API.
+pub(crate) fn main_router(api: &Api) -> Router {
+    let pages = sonde_web::router(api.service().clone());
+    pages
+        .layer(from_fn_with_state(
+            api.clone(),
+            sonde_api::authenticate_page,
+        ))
+        .merge(sonde_web::public_router())
+        .merge(sonde_api::router(api))
 }
 
 /// How far dispatch has come, and the clock to hold that against.
@@ -82,11 +84,7 @@ async fn ready(State(progress): State<Progress>) -> (StatusCode, String) {
 }
 
 /// Metrics, health, and `/check`.
-pub(super) fn checker_router(
-    service: &Service,
-    registry: &Arc<Registry>,
-    progress: &Progress,
-) -> Router {
+pub(super) fn checker_router(api: &Api, registry: &Arc<Registry>, progress: &Progress) -> Router {
     Router::new()
         .route("/metrics", get(exposition::expose))
         .with_state(Arc::clone(registry))
@@ -96,5 +94,5 @@ pub(super) fn checker_router(
                 .route("/-/ready", get(ready))
                 .with_state(progress.clone()),
         )
-        .merge(sonde_api::check_router(service.clone()))
+        .merge(sonde_api::check_router(api))
 }

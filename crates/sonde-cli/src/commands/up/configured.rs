@@ -1,0 +1,56 @@
+//! What this machine watches: the monitors of its file, and those that came through the API.
+
+use std::sync::Arc;
+
+use sonde_core::{Monitor, WorkspaceId};
+use sonde_store::{
+    Actor, ActorKind, Change, ConfigStore, Expected, Only, Put, Remove, ResourceKind, Result,
+};
+
+pub(super) type Monitors = Arc<[Arc<Monitor>]>;
+
+/// Makes `monitors` all that a file keeps, and returns what there is then. What another file kept before is gone.
+pub(super) async fn save(
+    store: &dyn ConfigStore,
+    file: &str,
+    monitors: &[Arc<Monitor>],
+) -> Result<Monitors> {
+    let workspace = WorkspaceId::local();
+    let actor = Actor {
+        kind: ActorKind::File,
+        id: file.to_owned(),
+        name: file.to_owned(),
+    };
+    let mut change = Change::new(workspace.clone(), Some(actor));
+    let before = store.monitors(&workspace).await?.monitors.into_iter();
+    let of_other = before.filter(|it| it.meta.managed_by.as_deref().is_some_and(|it| it != file));
+    let stays = |id: &sonde_core::MonitorId| monitors.iter().any(|monitor| monitor.id == *id);
+    change.removes = of_other
+        .filter(|stored| !stays(&stored.value.id))
+        .map(|stored| Remove {
+            kind: ResourceKind::Monitor,
+            id: stored.value.id.to_string(),
+            expected: Expected::Anything,
+        })
+        .collect();
+    change.only = Some(Only::TheseOf(file.to_owned()));
+    change.puts = monitors
+        .iter()
+        .map(|monitor| Put {
+            managed_by: Some(file.to_owned()),
+            ..Put::monitor((**monitor).clone())
+        })
+        .collect();
+    store.change(change).await?;
+    load(store).await
+}
+
+/// Everything that is to be watched.
+pub(super) async fn load(store: &dyn ConfigStore) -> Result<Monitors> {
+    let found = store.monitors(&WorkspaceId::local()).await?;
+    for error in &found.unreadable {
+        let error = sonde_core::chain(error);
+        tracing::error!(error, "a stored monitor is unreadable and not watched");
+    }
+    Ok(found.into_values().into_iter().map(Arc::new).collect())
+}
