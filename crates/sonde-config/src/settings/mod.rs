@@ -349,10 +349,7 @@ fn api(section: &Section<'_>) -> ApiSettings {
             ServiceUrl::parse(text, &["http", "https"])
         }),
         requests_per_minute: section
-            .parse("requests_per_minute", |text| {
-                text.parse()
-                    .map_err(|_| format!("`{text}` is not a number from 1 on"))
-            })
+            .count("requests_per_minute")
             .unwrap_or(REQUESTS_PER_MINUTE),
         allowed_origins: section.list("allowed_origins", origin).unwrap_or_default(),
         trust_forwarded_for: section.boolean("trust_forwarded_for").unwrap_or(false),

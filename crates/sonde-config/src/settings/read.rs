@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -225,6 +226,19 @@ impl<'a> Section<'a> {
             Raw::Text(text) => text.parse().ok(),
         };
         self.noted(&found, value.ok_or("must be true or false".to_owned()))
+    }
+
+    /// A whole number from 1 on.
+    pub(super) fn count(&self, key: &str) -> Option<NonZeroU32> {
+        let found = self.find(key)?;
+        let value = match &found.raw {
+            Raw::Toml(value) => value.as_integer().and_then(|it| it.as_str().parse().ok()),
+            Raw::Text(text) => text.parse().ok(),
+        };
+        self.noted(
+            &found,
+            value.ok_or("must be a whole number from 1 on".to_owned()),
+        )
     }
 
     pub(super) fn list<T>(

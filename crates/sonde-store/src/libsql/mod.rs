@@ -404,7 +404,7 @@ mod tests {
             error,
             StoreError::NewerSchema {
                 found: 99,
-                known: 3
+                known: 4
             }
         ));
     }

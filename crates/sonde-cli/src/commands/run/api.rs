@@ -42,9 +42,7 @@ impl Role {
         let address = listener.local_addr().context("no local address")?;
         let url = match &settings.api.public_url {
             Some(url) => url.expose().clone(),
-            None => format!("http://{address}/")
-                .parse()
-                .context("an address makes a URL")?,
+            None => up::own_url(address)?,
         };
         let service = service(process, configuration)?;
         Ok(Self {

@@ -31,7 +31,7 @@ use crate::exit::{Error, Exit};
 use crate::roles::{Roles, Stage};
 use crate::{lifecycle, limits, listen};
 
-pub(crate) use options::Options;
+pub(crate) use options::{Options, own_url};
 pub(crate) use serve::main_router;
 
 /// Partitions of the results: one process reads them all, so one is enough.

@@ -117,9 +117,7 @@ impl Options {
     pub(crate) fn public_url(&self, listening: SocketAddr) -> anyhow::Result<url::Url> {
         match &self.public_url {
             Some(url) => Ok(url.clone()),
-            None => format!("http://{listening}/")
-                .parse()
-                .context("an address makes a URL"),
+            None => own_url(listening),
         }
     }
 
@@ -141,6 +139,17 @@ impl Options {
         };
         Prober::new(settings).context("cannot start probing")
     }
+}
+
+/// Where a server that listens there is reached from this machine.
+pub(crate) fn own_url(listening: SocketAddr) -> anyhow::Result<url::Url> {
+    let (address, port) = (listening.ip(), listening.port());
+    let url = if address.is_unspecified() {
+        format!("http://localhost:{port}/")
+    } else {
+        format!("http://{listening}/")
+    };
+    url.parse().context("an address makes a URL")
 }
 
 fn parse_retention(text: &str) -> Result<Duration, String> {
