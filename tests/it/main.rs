@@ -8,6 +8,8 @@
 
 mod amqp;
 mod amqp_failures;
+mod api_monitors;
+mod api_refusals;
 mod cli;
 mod cli_fleet;
 mod cli_run;

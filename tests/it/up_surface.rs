@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use sonde_tests::api::{self, Caller};
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::{promtool, wait_until};
@@ -141,7 +142,7 @@ async fn bad_requests_are_told_what_and_where() {
         (
             &format!("/v1/monitors/{id}/results?lmit=1"),
             400,
-            Value::Null,
+            "lmit".into(),
         ),
         (
             &format!("/v1/monitors/{id}/results?limit=1&limit=2"),
@@ -186,7 +187,7 @@ async fn bad_requests_are_told_what_and_where() {
     ] {
         let (got, problem) = get(&up, path).await;
         assert_eq!(
-            (got, &problem["field"]),
+            (got, &problem["errors"][0]["path"]),
             (status, &field),
             "{path}: {problem:#}"
         );
@@ -291,12 +292,34 @@ async fn a_bad_file_starts_nothing_and_lists_every_problem() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_can_reach_must_be_asked_for() {
+async fn an_address_that_others_can_reach_is_closed_until_it_is_set_up() {
     let folder = tempfile::tempdir().unwrap();
-    let run = Sonde::new(["up", "--data=data", "--listen=0.0.0.0:0"]).directory(folder.path());
+    let run =
+        Sonde::new(["up", "--data=data", "--checker-listen=0.0.0.0:0"]).directory(folder.path());
     let output = run.run().await;
     assert_eq!(output.code, Some(2));
     assert!(output.stderr.contains("--public"), "{}", output.stderr);
+
+    let arguments = [
+        "up",
+        "--data=data",
+        "--listen=0.0.0.0:0",
+        "--checker-listen=127.0.0.1:0",
+    ];
+    let server = Sonde::new(arguments).directory(folder.path()).serve().await;
+    wait_until(PATIENCE, async || server.log().contains("/setup#")).await;
+    let log = server.log();
+    let (before, _) = log.split_once("/setup#").unwrap();
+    let (_, base) = before.rsplit_once(' ').unwrap();
+    let nobody = Caller::of(base);
+    assert_eq!(nobody.get("/v1/monitors").await.0, 401);
+    assert_eq!(nobody.get("/metrics").await.0, 404);
+    let token = api::set_up_token(&log);
+    let ada = serde_json::json!({ "token": token, "email": "ada@example.org", "name": "Ada", "password": api::PASSWORD });
+    let owner = nobody.session("/v1/setup", &ada).await;
+    assert_eq!(owner.get("/v1/monitors").await.0, 200);
+    // The link is used up.
+    assert_eq!(nobody.post("/v1/setup", &ada).await.0, 401);
 }
 
 #[tokio::test]
@@ -304,7 +327,7 @@ async fn what_is_not_for_this_machine_or_this_path_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let up = Sonde::up(folder.path()).serve().await;
     let client = sonde_tests::http::client();
-    let posted = client.post(up.url("/v1/monitors")).send().await.unwrap();
+    let posted = client.put(up.url("/v1/monitors")).send().await.unwrap();
     assert_eq!(posted.status(), 405);
     let problem: Value = posted.json().await.unwrap();
     assert_eq!(problem["code"], "method_not_allowed");

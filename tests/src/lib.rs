@@ -4,6 +4,7 @@
 //! Everything is on loopback and ends with the value that started it. A stub that cannot start panics: there is
 //! nothing that a test could do about it.
 
+pub mod api;
 pub mod certificates;
 pub mod checks;
 pub mod fleet;

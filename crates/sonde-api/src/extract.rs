@@ -95,7 +95,7 @@ pub(crate) struct Id<T>(pub(crate) T);
 
 impl<T, S> FromRequestParts<S> for Id<T>
 where
-    T: std::str::FromStr<Err: std::fmt::Display>,
+    T: std::str::FromStr,
     S: Send + Sync,
 {
     type Rejection = ApiError;
@@ -104,12 +104,9 @@ where
         let text = axum::extract::Path::<String>::from_request_parts(parts, state).await;
         let axum::extract::Path(text) =
             text.map_err(|rejection| ApiError::BadRequest(rejection.body_text()))?;
-        text.parse()
-            .map(Self)
-            .map_err(|error: T::Err| ApiError::Parameter {
-                field: "id".to_owned(),
-                message: error.to_string(),
-            })
+        let parsed = text.parse();
+        let named = parsed.map(Self);
+        named.map_err(|_| ApiError::NotThere(format!("`{text}` not found")))
     }
 }
 

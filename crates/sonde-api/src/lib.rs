@@ -21,6 +21,7 @@ mod plan;
 mod problem;
 mod results;
 mod runs;
+mod scopes;
 mod session;
 mod task;
 
@@ -132,7 +133,7 @@ pub fn router(api: &Api) -> Router {
     router.merge(SwaggerUi::new("/docs").config(config))
 }
 
-/// All routes that the document describes.
+/// All routes, and what they say of themselves.
 fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
     let protected = OpenApiRouter::new()
         .merge(session::router())
@@ -145,15 +146,20 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(members::router())
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .merge(plan::router())
-        .layer(from_fn_with_state(api.clone(), idempotency::layer))
-        .layer(from_fn_with_state(api.clone(), caller::authenticate));
+        .merge(plan::router());
     let public = session::public().layer(DefaultBodyLimit::max(LARGEST_BODY));
-    let all = OpenApiRouter::with_openapi(openapi::Api::openapi())
-        .merge(protected)
-        .merge(public);
-    let (router, document) = all.split_for_parts();
-    (router.with_state(api.clone()), document)
+    let (protected, of_protected) = protected.split_for_parts();
+    let (public, of_public) = public.split_for_parts();
+    let scopes = Arc::new(scopes::Scopes::of(&of_protected));
+    let protected = protected
+        .layer(from_fn(idempotency::layer))
+        .layer(from_fn_with_state(scopes, scopes::require))
+        .layer(from_fn_with_state(api.clone(), caller::authenticate));
+    let mut document = openapi::Api::openapi();
+    document.merge(of_protected);
+    document.merge(of_public);
+    let router = protected.merge(public).with_state(api.clone());
+    (router, document)
 }
 
 async fn serve_document(State(document): State<Arc<Value>>) -> Json<Value> {

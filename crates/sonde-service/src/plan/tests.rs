@@ -1,3 +1,5 @@
+//! What is planned, over all that can be stored and wanted.
+
 use proptest::prelude::*;
 use serde_json::json;
 use sonde_core::{Auth, MASK, Spec, Timestamp};
