@@ -9,6 +9,7 @@
 mod amqp;
 mod amqp_failures;
 mod cli;
+mod cli_apply;
 mod cli_fleet;
 mod cli_run;
 mod clickhouse;

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use proptest::prelude::*;
 use serde_json::json;
 use sonde_core::{Auth, MASK, Spec, Timestamp};
@@ -191,7 +193,7 @@ fn the_fingerprint_is_of_what_was_seen_and_sent() {
     let mut wanted = masked(secretive("a"));
     wanted.interval *= 2;
     let print = |before: &Stored<Monitor>, wanted: &Monitor| {
-        let (plan, _) = plan(&[before.clone()], std::slice::from_ref(wanted), false).unwrap();
+        let (plan, _) = plan(from_ref(before), from_ref(wanted), false).unwrap();
         plan.fingerprint().to_owned()
     };
     let first = print(&before, &wanted);
