@@ -1,3 +1,5 @@
+//! The algebra of plans: carried out, nothing is left; the order makes no difference; no secret is shown.
+
 use std::slice::from_ref;
 
 use proptest::prelude::*;
