@@ -190,7 +190,7 @@ impl From<Error> for ApiError {
 impl ApiError {
     /// Whether what was planned is not what would happen any more.
     pub(crate) fn is_plan_changed(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.status == StatusCode::PRECONDITION_FAILED)
+        matches!(self, Self::Refused(refusal) if refusal.problem.code == "plan_changed")
     }
 }
 
