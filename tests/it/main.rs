@@ -11,6 +11,7 @@ mod amqp_failures;
 mod api_monitors;
 mod api_refusals;
 mod cli;
+mod cli_apply;
 mod cli_fleet;
 mod cli_run;
 mod clickhouse;

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    check, completions, config, example_service, fleet, import, ledger, migrate, probe, queues,
-    run, up,
+    apply, check, completions, config, example_service, export, fleet, import, ledger, migrate,
+    plan, probe, queues, run, up,
 };
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
@@ -25,6 +25,7 @@ Examples:
   sonde up                             Watch ./sonde.yaml, or an example service, on this machine
   sonde check --wait 30s               Run every monitor once; for CI, until all pass
   sonde probe https://shop.example     Look at one target, phase by phase
+  sonde apply                          Make a server's monitors what ./sonde.yaml says
   sonde run --role checker             Play a part in a fleet of many machines
 
 Exit codes:
@@ -38,6 +39,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(config::Command),
     Import(import::Options),
+    Plan(plan::Options),
+    Apply(apply::Options),
+    Export(export::Options),
     #[command(subcommand)]
     Queues(queues::Command),
     Run(run::Options),
@@ -53,6 +57,7 @@ impl Command {
     pub(crate) const fn log_level(&self) -> LevelFilter {
         match self {
             Self::Up(_) | Self::Run(_) | Self::ExampleService(_) => LevelFilter::INFO,
+            Self::Apply(options) if options.is_watching() => LevelFilter::INFO,
             _ => LevelFilter::WARN,
         }
     }
@@ -64,6 +69,9 @@ impl Command {
             Self::Probe(options) => probe::run(options).await,
             Self::Config(command) => config::run(command).await,
             Self::Import(options) => import::run(&options),
+            Self::Plan(options) => plan::run(options).await,
+            Self::Apply(options) => apply::run(options).await,
+            Self::Export(options) => export::run(options).await,
             Self::Queues(command) => queues::run(command).await,
             Self::Run(options) => run::run(options).await,
             Self::Migrate(options) => migrate::run(options).await,
@@ -113,6 +121,12 @@ mod tests {
             &["ledger"],
             &["config", "load"],
         ];
+        insta::assert_snapshot!(paths.map(help).concat());
+    }
+
+    #[test]
+    fn help_of_the_clients_of_a_server_says_what_they_take() {
+        let paths = [&["plan"][..], &["apply"], &["export"]];
         insta::assert_snapshot!(paths.map(help).concat());
     }
 

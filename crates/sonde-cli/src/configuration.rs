@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use sonde_config::{Config, DEFAULT_QUEUES, Inputs, Loaded, Origin, Problems, parse_queues};
+use sonde_config::{
+    Config, DEFAULT_QUEUES, Inputs, Loaded, NO_REGION, Origin, Problems, parse_queues,
+};
 use sonde_core::{QueueSettings, Region};
 
 use crate::exit::Error;
@@ -181,5 +183,9 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
 }
 
 pub(crate) fn listed(problems: &Problems) -> Error {
-    Error::Configuration(problems.iter().map(ToString::to_string).collect())
+    let mut lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    if problems.iter().any(|problem| problem.message == NO_REGION) {
+        lines.push("--region names one for all that name none".to_owned());
+    }
+    Error::Configuration(lines)
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Ok = 0,
-    /// A check failed, or a ledger does not balance.
+    /// A check failed, a ledger does not balance, a plan has changes.
     Failed = 1,
     /// The command line or the configuration is wrong: trying again changes nothing.
     Usage = 2,
@@ -48,29 +48,25 @@ impl Error {
         }
     }
 
-    /// Writes the error to the log, for processes that go on.
-    pub(crate) fn log(&self) {
+    /// What went wrong, with what caused it.
+    pub(crate) fn lines(&self) -> Vec<String> {
         match self {
-            Self::Usage(error) | Self::CouldNotRun(error) => tracing::error!("{error:#}"),
-            Self::Configuration(problems) => {
-                for problem in problems {
-                    tracing::error!("{problem}");
-                }
-            }
+            Self::Usage(error) | Self::CouldNotRun(error) => vec![format!("{error:#}")],
+            Self::Configuration(problems) => problems.clone(),
         }
     }
 
-    /// Prints the error, with what caused it, on standard error.
+    /// Writes the error to the log, for processes that go on.
+    pub(crate) fn log(&self) {
+        for line in self.lines() {
+            tracing::error!("{line}");
+        }
+    }
+
+    /// Prints the error on standard error.
     pub(crate) fn report(&self) {
-        match self {
-            Self::Usage(error) | Self::CouldNotRun(error) => {
-                anstream::eprintln!("error: {error:#}");
-            }
-            Self::Configuration(problems) => {
-                for problem in problems {
-                    anstream::eprintln!("error: {problem}");
-                }
-            }
+        for line in self.lines() {
+            anstream::eprintln!("error: {line}");
         }
     }
 }

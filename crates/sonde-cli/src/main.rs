@@ -1,9 +1,11 @@
 //! The `sonde` binary: the only place that reads arguments and the environment, and that decides exit codes.
 
 mod cli;
+mod client;
 mod commands;
 mod configuration;
 mod data;
+mod desired;
 mod example;
 mod exit;
 mod exposition;

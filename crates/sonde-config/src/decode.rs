@@ -53,7 +53,7 @@ impl<'a> Context<'a> {
         let region = self.inputs.options.default_region.clone();
         if region.is_none() {
             let path = join(path, "regions");
-            self.report(at, &path, "name at least one region", None);
+            self.report(at, &path, problem::NO_REGION, None);
         }
         region.into_iter().collect()
     }
@@ -70,7 +70,7 @@ impl<'a> Context<'a> {
         }
         self.problems
             .borrow_mut()
-            .push(self.problem(at, path, message.into(), suggestion));
+            .push(self.problem(at, path, &message.into(), suggestion));
     }
 
     pub(crate) fn report_unexpanded(&self, at: Position, path: &str, message: String) {
@@ -82,7 +82,7 @@ impl<'a> Context<'a> {
         &self,
         at: Position,
         path: &str,
-        message: String,
+        message: &str,
         suggestion: Option<String>,
     ) -> Problem {
         Problem {
@@ -90,7 +90,7 @@ impl<'a> Context<'a> {
             line: at.line,
             column: at.column,
             path: problem::visible(path),
-            message: problem::readable(&message),
+            message: problem::readable(message),
             suggestion,
         }
     }
@@ -144,7 +144,7 @@ impl<'a> Item<'a> {
     pub(crate) fn warning(&self, message: impl Into<String>) {
         let warning = self
             .context
-            .problem(self.at, &self.path, message.into(), None);
+            .problem(self.at, &self.path, &message.into(), None);
         self.context.warnings.borrow_mut().push(warning);
     }
 
@@ -390,7 +390,7 @@ impl<'a> Item<'a> {
 }
 
 /// Far more than anyone waits, and far less than what times are counted in can hold.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// Long enough to recognise what was written.
 const SHOWN: usize = 60;

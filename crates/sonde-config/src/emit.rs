@@ -52,16 +52,19 @@ impl Out {
         out.trim_start().to_owned()
     }
 
-    /// The same in JSON, where `$` needs no escape: only YAML files have variables.
-    pub(crate) fn into_json(self) -> Json {
+    /// The same in JSON; `written` says how a text is written.
+    pub(crate) fn into_json(self, written: fn(&str) -> String) -> Json {
         match self {
-            Self::Text(text) => text.into(),
+            Self::Text(text) => written(&text).into(),
             Self::Raw(text) => serde_json::from_str(&text).unwrap_or(Json::String(text)),
-            Self::List(items) => items.into_iter().map(Self::into_json).collect(),
+            Self::List(items) => {
+                let items = items.into_iter();
+                items.map(|item| item.into_json(written)).collect()
+            }
             Self::Map(entries) => {
                 let entries = entries.into_iter();
                 entries
-                    .map(|(key, value)| (key, value.into_json()))
+                    .map(|(key, value)| (key, value.into_json(written)))
                     .collect()
             }
         }

@@ -36,9 +36,9 @@ use sonde_core::{MIN_INTERVAL, Monitor, QueueSettings, Region, format_duration};
 
 use crate::decode::{Context, Item};
 use crate::node::{Node, Position, Value};
-pub use crate::problem::{Problem, Problems};
+pub use crate::problem::{NO_REGION, Problem, Problems, visible};
 pub use crate::queues::{DEFAULT_QUEUES, parse_queues};
-pub use crate::render::{monitor_to_json, render};
+pub use crate::render::{monitor_to_json, render, render_json};
 pub use crate::schema::schema;
 pub use crate::target::{InvalidTarget, monitor_from_target};
 

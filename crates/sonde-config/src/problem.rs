@@ -116,6 +116,9 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate.to_owned())
 }
 
+/// Where nothing names a region, neither the file nor the options.
+pub const NO_REGION: &str = "name at least one region";
+
 /// Longer ones repeat what nobody wrote by hand.
 const LONGEST_MESSAGE: usize = 1000;
 
@@ -129,7 +132,7 @@ pub(crate) fn readable(message: &str) -> String {
 }
 
 /// What would move the cursor or turn text around, as its escape.
-pub(crate) fn visible(text: &str) -> String {
+pub fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if names::is_plain(c) {

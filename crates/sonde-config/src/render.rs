@@ -10,26 +10,37 @@ use sonde_core::{
 
 use crate::Config;
 use crate::emit::Out;
+use crate::expand::escape;
 use crate::kind::{CLASSES, IP_PREFERENCES, TRANSPORTS, VERSIONS};
 
 /// A `sonde.yaml` that means the same, with secrets masked and without anything left to defaults, variables or files.
 /// It parses again.
 pub fn render(config: &Config) -> String {
+    document(config).write()
+}
+
+/// The same in JSON, which is read by the same rules.
+pub fn render_json(config: &Config) -> Json {
+    document(config).into_json(escape)
+}
+
+fn document(config: &Config) -> Out {
     let masked = |monitor: &Monitor| Monitor {
         spec: monitor.spec.masked(),
         ..monitor.clone()
     };
     let monitors = config.monitors.iter().map(masked);
     let monitors = monitors.map(|one| (one.id.to_string(), monitor(&one)));
-    Out::map([("monitors", Out::Map(monitors.collect()))]).write()
+    Out::map([("monitors", Out::Map(monitors.collect()))])
 }
 
 /// What stands below the monitor's id in `sonde.yaml`, everything said, and secrets as they are: callers who show it
 /// to anyone mask them first.
 ///
-/// Below `{"monitors": {"<id>": …}}` it is read as the same monitor.
+/// Below `{"monitors": {"<id>": …}}` it is read as the same monitor, from [`Origin::Network`](crate::Origin), where
+/// `$` needs no escape.
 pub fn monitor_to_json(monitor: &Monitor) -> Json {
-    self::monitor(monitor).into_json()
+    self::monitor(monitor).into_json(str::to_owned)
 }
 
 /// All settings of a monitor but its id.

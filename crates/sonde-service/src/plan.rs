@@ -8,6 +8,7 @@ mod difference;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
@@ -78,8 +79,8 @@ pub struct PlanProblem {
 }
 
 impl PlanProblem {
-    fn new(path: String, message: impl ToString) -> Self {
-        let message = message.to_string();
+    fn new(path: String, message: impl Into<String>) -> Self {
+        let message = message.into();
         Self { path, message }
     }
 }
@@ -209,8 +210,11 @@ impl<'a> Planning<'a> {
             context.update(line.to_string().as_bytes());
             context.update(b"\n");
         }
-        let digest = context.finish();
-        digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
+        let mut hex = String::new();
+        for byte in context.finish().as_ref() {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
     }
 }
 
@@ -218,7 +222,7 @@ impl<'a> Planning<'a> {
 fn becomes(wanted: &Monitor, stored: Option<&Monitor>) -> Result<Monitor, PlanProblem> {
     let mut after = wanted.clone();
     let unmasked = after.spec.unmask(stored.map(|stored| &stored.spec));
-    unmasked.map_err(|error| PlanProblem::new(path(&wanted.id), error))?;
+    unmasked.map_err(|error| PlanProblem::new(path(&wanted.id), error.to_string()))?;
     if let Some(stored) = stored {
         after.workspace = stored.workspace.clone();
         after.paused = stored.paused;

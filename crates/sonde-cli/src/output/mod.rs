@@ -6,6 +6,7 @@ mod hints;
 pub(crate) mod json;
 mod junit;
 mod lines;
+pub(crate) mod plan;
 mod prometheus;
 mod style;
 pub(crate) mod table;
@@ -45,6 +46,11 @@ impl Stdout {
             written => written.context("cannot write to standard output"),
         }
     }
+}
+
+/// What a terminal must not see of somebody else's text is escaped.
+pub(crate) fn visible(text: &str) -> String {
+    sonde_config::visible(text)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -33,7 +33,7 @@ fn one(mut config: Json) -> Result<Monitor, Problems> {
 
 /// The problem must be at `path` below the monitor, and say `message`.
 #[track_caller]
-fn refused(config: Json, path: &str, message: &str) {
+fn refused(config: &Json, path: &str, message: &str) {
     let problems = one(config.clone()).expect_err("it is not accepted");
     let path = format!("monitors.a.{path}");
     let found = problems
@@ -86,11 +86,11 @@ fn nothing_of_this_process_is_looked_up() {
         json!({ "http": http })
     };
     let file = http(json!({ "body": { "file": "/etc/passwd" } }));
-    refused(file, "http.body.file", files);
+    refused(&file, "http.body.file", files);
     let ca = http(json!({ "tls": { "ca": "/etc/ssl/ca.pem" } }));
-    refused(ca, "http.tls.ca", files);
+    refused(&ca, "http.tls.ca", files);
     let own = json!({ "client_certificate": "a.pem", "client_key": "a.key" });
-    refused(http(json!({ "tls": own })), "http.tls.client_key", files);
+    refused(&http(json!({ "tls": own })), "http.tls.client_key", files);
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     one(http(json!({ "tls": { "ca": pem } }))).unwrap();
     hostile(
@@ -109,7 +109,7 @@ fn a_region_is_named_and_other_monitors_are_known() {
     read(defaults).unwrap();
     one(json!({ "icmp": "a", "depends_on": ["gateway"] })).unwrap();
     refused(
-        json!({ "icmp": "a", "depends_on": ["getaway"] }),
+        &json!({ "icmp": "a", "depends_on": ["getaway"] }),
         "depends_on[0]",
         "there is no monitor",
     );
@@ -125,42 +125,42 @@ fn what_would_break_a_line_of_a_protocol_is_refused() {
     for bad in ["a\r\nb", "a\nb", "a\rb", "a\0b"] {
         let control = "control characters";
         refused(
-            http("method", json!(bad)),
+            &http("method", json!(bad)),
             "http.method",
             "not an HTTP method",
         );
         refused(
-            http("headers", json!([{ "name": bad, "value": "1" }])),
+            &http("headers", json!([{ "name": bad, "value": "1" }])),
             "http.headers[0].name",
             "not a header name",
         );
         refused(
-            http("headers", json!([{ "name": "a", "value": bad }])),
+            &http("headers", json!([{ "name": "a", "value": bad }])),
             "http.headers[0].value",
             control,
         );
         let auth = json!({ "bearer": bad });
-        refused(http("auth", auth), "http.auth.bearer", control);
+        refused(&http("auth", auth), "http.auth.bearer", control);
         let url = format!("https://{bad}.example/");
-        refused(http("url", json!(url)), "http.url", control);
+        refused(&http("url", json!(url)), "http.url", control);
         refused(
-            http("proxy", json!(format!("http://{bad}:1"))),
+            &http("proxy", json!(format!("http://{bad}:1"))),
             "http.proxy",
             control,
         );
-        refused(json!({ "icmp": bad }), "icmp", "not a host name");
+        refused(&json!({ "icmp": bad }), "icmp", "not a host name");
         refused(
-            json!({ "tcp": format!("{bad}:1") }),
+            &json!({ "tcp": format!("{bad}:1") }),
             "tcp",
             "not a host name",
         );
-        refused(json!({ "tls": bad }), "tls", "not a host name");
-        refused(json!({ "dns": bad }), "dns", "not a domain name");
+        refused(&json!({ "tls": bad }), "tls", "not a host name");
+        refused(&json!({ "dns": bad }), "dns", "not a domain name");
         let server = json!({ "dns": { "name": "a", "server": bad } });
-        refused(server, "dns.server", "not a host name");
-        refused(json!({ "icmp": "a", "name": bad }), "name", "plain text");
+        refused(&server, "dns.server", "not a host name");
+        refused(&json!({ "icmp": "a", "name": bad }), "name", "plain text");
         refused(
-            json!({ "icmp": "a", "tags": [bad] }),
+            &json!({ "icmp": "a", "tags": [bad] }),
             "tags[0]",
             "plain text",
         );
@@ -178,20 +178,20 @@ fn durations_are_durations_that_can_be_counted() {
         "99999999999999999999999999s",
         "1s\0",
     ] {
-        refused(json!({ "icmp": "a", "interval": bad }), "interval", "");
+        refused(&json!({ "icmp": "a", "interval": bad }), "interval", "");
     }
     refused(
-        json!({ "icmp": "a", "interval": "500y" }),
+        &json!({ "icmp": "a", "interval": "500y" }),
         "interval",
         "365 days",
     );
     refused(
-        json!({ "icmp": "a", "interval": 5 }),
+        &json!({ "icmp": "a", "interval": 5 }),
         "interval",
         "with its unit",
     );
     refused(
-        json!({ "icmp": "a", "interval": null }),
+        &json!({ "icmp": "a", "interval": null }),
         "interval",
         "got nothing",
     );

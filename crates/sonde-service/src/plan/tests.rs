@@ -1,4 +1,6 @@
-//! What is planned, over all that can be stored and wanted.
+//! The algebra of plans: carried out, nothing is left; the order makes no difference; no secret is shown.
+
+use std::slice::from_ref;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -193,7 +195,7 @@ fn the_fingerprint_is_of_what_was_seen_and_sent() {
     let mut wanted = masked(secretive("a"));
     wanted.interval *= 2;
     let print = |before: &Stored<Monitor>, wanted: &Monitor| {
-        let (plan, _) = plan(&[before.clone()], std::slice::from_ref(wanted), false).unwrap();
+        let (plan, _) = plan(from_ref(before), from_ref(wanted), false).unwrap();
         plan.fingerprint().to_owned()
     };
     let first = print(&before, &wanted);
