@@ -6,7 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sonde_tests::certificates::Authority;
 use sonde_tests::sonde::{Output, Running, Sonde};
+use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::stub::tls::TlsServer;
 use sonde_tests::wait_until;
 
 use self::server::Server;
@@ -185,6 +188,32 @@ async fn a_server_that_is_not_there_is_named() {
         let output = shell.ends(2, &["plan", "--url", url]).await;
         assert!(!output.stderr.contains("pass@"), "{output:?}");
     }
+}
+
+#[tokio::test]
+async fn a_server_has_to_prove_who_it_is() {
+    let authority = Authority::new("our own");
+    let tls = TlsServer::new(&authority.localhost());
+    let monitors = Reply::json(&json!({ "monitors": [] }));
+    let stub = HttpStub::start_tls(tls, [("/v1/monitors", monitors)]).await;
+    let url = format!("https://localhost:{}", stub.server().port());
+    let folder = tempfile::tempdir().unwrap();
+    let roots = folder.path().join("roots.pem");
+    std::fs::write(&roots, authority.pem()).unwrap();
+    let export = || Sonde::new(["export", "--url", &url]);
+    let known = export().env("SSL_CERT_FILE", &roots).run().await;
+    assert_eq!(known.code, Some(0), "{known:?}");
+    std::fs::write(&roots, Authority::new("another").pem()).unwrap();
+    let stranger = export().env("SSL_CERT_FILE", &roots).run().await;
+    assert_eq!(stranger.code, Some(3), "{stranger:?}");
+    assert!(
+        stranger.stderr.contains("invalid peer certificate"),
+        "{stranger:?}"
+    );
+    assert_eq!(stranger.stderr.lines().count(), 1, "{stranger:?}");
+    // Where there are no roots at all.
+    let none = export().env("SSL_CERT_FILE", "/dev/null").run().await;
+    assert_eq!(none.code, Some(3), "{none:?}");
 }
 
 #[tokio::test]

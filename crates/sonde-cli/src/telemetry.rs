@@ -54,9 +54,9 @@ pub(crate) fn start(options: &LogOptions, default: LevelFilter) {
     }
 }
 
-/// What the clients of broker and primary call an error or a warning is expected by us, and what matters reaches us as a
-/// value. Lapin also logs whole messages, with all that is in them.
-const QUIET: &str = "lapin=off,libsql=error";
+/// What the clients of broker, primary and servers call an error or a warning is expected by us, and what matters
+/// reaches us as a value. Lapin also logs whole messages, with all that is in them.
+const QUIET: &str = "lapin=off,libsql=error,rustls_platform_verifier=off";
 
 /// Other people's crates stay at warnings unless the filter names them, and the quiet ones quiet unless it names those.
 fn filter(options: &LogOptions, default: LevelFilter) -> EnvFilter {
