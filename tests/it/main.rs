@@ -17,6 +17,7 @@ mod cli_run;
 mod clickhouse;
 mod clickhouse_failures;
 mod clickhouse_rollups;
+mod fleet_api;
 mod fleet_broker;
 mod fleet_messages;
 mod fleet_processes;

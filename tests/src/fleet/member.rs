@@ -15,6 +15,7 @@ pub enum Role {
     Dispatcher,
     Checker { region: &'static str },
     Ingester,
+    Api,
 }
 
 impl Role {
@@ -23,6 +24,7 @@ impl Role {
             Self::Dispatcher => "dispatcher",
             Self::Checker { .. } => "checker",
             Self::Ingester => "ingester",
+            Self::Api => "api",
         }
     }
 }
@@ -167,6 +169,15 @@ impl Member {
             .timeout(Duration::from_secs(5));
         let answer = request.send().await.ok()?.error_for_status().ok()?;
         answer.text().await.ok()
+    }
+
+    /// Where an API is served.
+    pub fn api(&self) -> String {
+        let log = self.running().log();
+        let line = log
+            .lines()
+            .find_map(|line| line.strip_prefix("  API      "));
+        line.expect("an API says where it is").to_owned()
     }
 
     /// All that it has printed, also before it was started again.

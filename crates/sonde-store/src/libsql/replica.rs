@@ -294,7 +294,8 @@ impl Replica {
         Ok(())
     }
 
-    async fn read<T: Send + 'static>(
+    /// What is here, however old.
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         question: impl AsyncFnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {

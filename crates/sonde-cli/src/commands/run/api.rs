@@ -72,7 +72,7 @@ impl Role {
 fn service(process: &Process, configuration: &Configuration) -> Result<Service, Error> {
     let settings = &process.settings;
     let replica = Arc::clone(&configuration.replica);
-    let store = Fallback::new(Arc::clone(&replica), Arc::clone(&process.clock));
+    let store = Arc::new(Fallback::new(replica, Arc::clone(&process.clock)));
     let checker = &settings.checker;
     let egress = match checker.egress {
         EgressSetting::Open => Egress::open(),
@@ -80,8 +80,8 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
     };
     let targets = Targets::new(egress, checker.resolver).context("cannot look at targets")?;
     Ok(Service::new(Parts {
-        store: Arc::new(store),
-        accounts: replica,
+        store: Arc::clone(&store) as _,
+        accounts: store,
         results: Arc::new(services::clickhouse(settings)?),
         queue: Arc::new(process.broker.clone()),
         bus: Arc::new(process.broker.clone()),

@@ -226,11 +226,11 @@ impl Process {
             _ => String::new(),
         };
         anstream::eprintln!("Sonde runs as {}{region}.", roles.join(", "));
+        anstream::eprintln!("  ready    http://{address}/-/ready");
+        anstream::eprintln!("  metrics  http://{address}/metrics");
         if let Some(api) = &cast.api {
             anstream::eprintln!("  API      {}", api.url);
         }
-        anstream::eprintln!("  ready    http://{address}/-/ready");
-        anstream::eprintln!("  metrics  http://{address}/metrics");
     }
 }
 
