@@ -265,7 +265,12 @@ async fn hostile_bodies_are_refused_with_their_place_and_never_break_the_server(
         415
     );
     assert_eq!(post(b"id=a", "text/plain").await, 415);
+}
 
+#[tokio::test]
+async fn hostile_monitors_are_refused_with_their_place_and_reach_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, owner) = owned(folder.path()).await;
     let monitor = |config: Value| {
         let mut monitor = json!({ "id": "evil", "interval": "1h" });
         monitor

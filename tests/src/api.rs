@@ -87,7 +87,8 @@ impl Caller {
         let cookie = answer.headers().get("set-cookie").cloned();
         let status = answer.status();
         let text = answer.text().await.expect("the whole answer comes");
-        let cookie = cookie.unwrap_or_else(|| panic!("no session: {status} {text}"));
+        assert!(cookie.is_some(), "no session: {status} {text}");
+        let cookie = cookie.expect("asserted above");
         let cookie = cookie.to_str().expect("a cookie is text");
         let pair = cookie.split(';').next().expect("it has a first part");
         self.header("cookie", pair)

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 use sonde_core::{MonitorId, Role, Timestamp};
-use sonde_service::{Entry, Invitation, Member, MemberChange, Token};
+use sonde_service::{Entry, Invitation, LimitChange, Member, MemberChange, Token};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -61,14 +61,12 @@ pub(crate) struct MemberPatch {
     /// `null` lifts the limit.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>)]
-    only: Option<Option<Vec<MonitorId>>>,
+    only: LimitChange,
 }
 
 /// Tells `null` from absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<LimitChange, D::Error> {
+    Option::deserialize(deserializer).map(LimitChange::Becomes)
 }
 
 #[derive(Serialize, ToSchema)]

@@ -89,18 +89,14 @@ impl Service {
         let user = self.parts.accounts.user_by_email(&email).await?;
         let hash = user.as_ref().and_then(|user| user.password.as_deref());
         let right = password::verify(password, hash).await;
-        match user.filter(|_| right) {
-            Some(user) => {
-                self.guesses.succeeded(&who);
-                self.start_session(user).await
-            }
-            None => {
-                self.guesses.failed(&who);
-                Err(ServiceError::Unauthenticated(
-                    "no account has this e-mail address and password",
-                ))
-            }
-        }
+        let Some(user) = user.filter(|_| right) else {
+            self.guesses.failed(&who);
+            return Err(ServiceError::Unauthenticated(
+                "no account has this e-mail address and password",
+            ));
+        };
+        self.guesses.succeeded(&who);
+        self.start_session(user).await
     }
 
     pub async fn sign_out(&self, session: &Token) -> Result<()> {
@@ -171,14 +167,13 @@ impl Service {
         };
         let invitation: Invitation = decode(&id, &body)?;
         let known = self.parts.accounts.user_by_email(&invitation.email).await?;
-        let signed_in = match known {
-            Some(user) => self.sign_in(&user.email, &newcomer.password, peer).await?,
-            None => {
-                newcomer.check()?;
-                let user = self.new_user(invitation.email.clone(), newcomer).await?;
-                self.parts.accounts.put_user(&user).await?;
-                self.start_session(user).await?
-            }
+        let signed_in = if let Some(user) = known {
+            self.sign_in(&user.email, &newcomer.password, peer).await?
+        } else {
+            newcomer.check()?;
+            let user = self.new_user(invitation.email.clone(), newcomer).await?;
+            self.parts.accounts.put_user(&user).await?;
+            self.start_session(user).await?
         };
         self.redeem(&signed_in.user, workspace, &id, &invitation)
             .await?;
@@ -273,9 +268,10 @@ impl Service {
     async fn opened(&self, token: &Token, kind: TokenKind, peer: Peer) -> Result<Opens> {
         let peer = peer.map(|peer| format!("link {peer}")).unwrap_or_default();
         self.guesses.admit(&[&peer])?;
-        let found = match token.is(kind) {
-            true => self.valid(token).await?,
-            false => None,
+        let found = if token.is(kind) {
+            self.valid(token).await?
+        } else {
+            None
         };
         found.map(|found| found.opens).ok_or_else(|| {
             self.guesses.failed(&[&peer]);

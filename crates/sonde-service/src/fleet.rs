@@ -14,7 +14,7 @@ use crate::Result;
 use crate::access::Access;
 
 /// How long checkers have to answer.
-const ROLL_CALL: Duration = Duration::from_millis(1000);
+const ROLL_CALL: Duration = Duration::from_secs(1);
 
 /// All that answered, and all that should have.
 #[derive(Debug, Serialize)]

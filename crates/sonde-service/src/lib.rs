@@ -40,7 +40,7 @@ pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use history::Comparison;
 pub use keys::{ApiKey, KeyView, NewKey};
-pub use members::{Invitation, Member, MemberChange};
+pub use members::{Invitation, LimitChange, Member, MemberChange};
 pub use monitors::masked_config;
 pub use outcomes::{Event, EventId, Following};
 pub use plan::{Action, FieldChange, Plan, PlanProblem, Planned};

@@ -59,8 +59,16 @@ impl Body for Invitation {
 #[derive(Debug, Clone, Default)]
 pub struct MemberChange {
     pub role: Option<Role>,
-    /// `Some(None)` lifts the limit.
-    pub only: Option<Option<Vec<MonitorId>>>,
+    pub only: LimitChange,
+}
+
+/// What becomes of the monitors that a member is limited to.
+#[derive(Debug, Clone, Default)]
+pub enum LimitChange {
+    #[default]
+    Stays,
+    /// None: no limit any more.
+    Becomes(Option<Vec<MonitorId>>),
 }
 
 impl Access {
@@ -82,7 +90,9 @@ impl Access {
         let before = permit.entry::<Member>(id).await?;
         let mut member = before.value.clone();
         member.role = wanted.role.unwrap_or(member.role);
-        member.only = wanted.only.unwrap_or(member.only);
+        if let LimitChange::Becomes(only) = wanted.only {
+            member.only = only;
+        }
         self.outranks(before.value.role)?;
         self.gives(member.role, member.only.as_deref())?;
         let expected = match expected {

@@ -333,11 +333,11 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(config: Value, patch: Value, expected: Value) {
+    fn check(config: Value, patch: Value, expected: &Value) {
         let (Value::Object(config), Value::Object(patch)) = (config, patch) else {
             panic!("both are objects");
         };
-        assert_eq!(Value::Object(patched(config, patch)), expected);
+        assert_eq!(Value::Object(patched(config, patch)), *expected);
     }
 
     #[test]
@@ -346,22 +346,22 @@ mod tests {
         check(
             config.clone(),
             json!({"http": {"url": "https://b/"}}),
-            json!({"http": {"url": "https://b/", "method": "GET"}, "interval": "1m"}),
+            &json!({"http": {"url": "https://b/", "method": "GET"}, "interval": "1m"}),
         );
         check(
             config.clone(),
             json!({"interval": null}),
-            json!({"http": {"url": "https://a/", "method": "GET"}}),
+            &json!({"http": {"url": "https://a/", "method": "GET"}}),
         );
         check(
             config.clone(),
             json!({"http": "https://c/"}),
-            json!({"http": "https://c/", "interval": "1m"}),
+            &json!({"http": "https://c/", "interval": "1m"}),
         );
         check(
             config,
             json!({"tcp": "a:1"}),
-            json!({"tcp": "a:1", "interval": "1m"}),
+            &json!({"tcp": "a:1", "interval": "1m"}),
         );
     }
 }

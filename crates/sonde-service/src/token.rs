@@ -1,6 +1,6 @@
 //! Secrets that Sonde gives out: made of randomness, shown once, kept as a hash.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,8 +19,6 @@ pub(crate) enum TokenKind {
     Session,
     Invitation,
     SetUp,
-    /// Between leaving for an identity provider and coming back.
-    State,
 }
 
 impl TokenKind {
@@ -30,7 +28,6 @@ impl TokenKind {
             Self::Session => "sonde_session_",
             Self::Invitation => "sonde_invite_",
             Self::SetUp => "sonde_setup_",
-            Self::State => "sonde_state_",
         }
     }
 }
@@ -85,7 +82,10 @@ impl fmt::Debug for Token {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("strings take everything");
+        text
+    })
 }
 
 #[cfg(test)]
