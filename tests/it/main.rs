@@ -13,6 +13,7 @@ mod api_refusals;
 mod cli;
 mod cli_apply;
 mod cli_fleet;
+mod cli_mcp;
 mod cli_run;
 mod clickhouse;
 mod clickhouse_failures;
