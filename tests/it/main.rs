@@ -24,6 +24,7 @@ mod fleet_processes;
 mod fleet_proof;
 mod fleet_stores;
 mod infra;
+mod infra_action;
 mod links;
 mod probe_bodies;
 mod probe_certificates;
