@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    apply, check, completions, config, example_service, export, fleet, import, ledger, migrate,
-    plan, probe, queues, run, up,
+    apply, check, completions, config, example_service, export, fleet, import, ledger, mcp,
+    migrate, plan, probe, queues, run, up,
 };
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Plan(plan::Options),
     Apply(apply::Options),
     Export(export::Options),
+    Mcp(mcp::Options),
     #[command(subcommand)]
     Queues(queues::Command),
     Run(run::Options),
@@ -72,6 +73,7 @@ impl Command {
             Self::Plan(options) => plan::run(options).await,
             Self::Apply(options) => apply::run(options).await,
             Self::Export(options) => export::run(options).await,
+            Self::Mcp(options) => mcp::run(options).await,
             Self::Queues(command) => queues::run(command).await,
             Self::Run(options) => run::run(options).await,
             Self::Migrate(options) => migrate::run(options).await,
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn help_of_the_clients_of_a_server_says_what_they_take() {
-        let paths = [&["plan"][..], &["apply"], &["export"]];
+        let paths = [&["plan"][..], &["apply"], &["export"], &["mcp"]];
         insta::assert_snapshot!(paths.map(help).concat());
     }
 

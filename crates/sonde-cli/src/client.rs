@@ -9,6 +9,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sonde_core::WorkspaceId;
 
 use crate::configuration;
@@ -125,7 +126,8 @@ impl Client {
     ) -> Result<T, ApiError> {
         let mut url = self.at(path)?;
         url.query_pairs_mut().extend_pairs(query);
-        self.answer(self.http.request(Method::GET, url)).await
+        self.answer(self.http.request(Method::GET, url), PATIENCE)
+            .await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(
@@ -134,7 +136,22 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ApiError> {
         let request = self.http.request(Method::POST, self.at(path)?);
-        self.answer(request.json(body)).await
+        self.answer(request.json(body), PATIENCE).await
+    }
+
+    /// Any other request, and its answer as it is: null where there is none.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Result<Value, ApiError> {
+        let mut request = self.http.request(method, self.at(path)?);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        self.answer(request, patience).await
     }
 
     fn at(&self, path: &str) -> Result<Url, Error> {
@@ -142,11 +159,13 @@ impl Client {
         Ok(url.context("a path below a URL is a URL")?)
     }
 
-    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        patience: Duration,
+    ) -> Result<T, ApiError> {
+        let response = request.timeout(patience).send().await;
+        let response = response.map_err(|error| self.unreachable(&error, patience))?;
         let status = response.status();
         let body = bounded(response, LARGEST_ANSWER).await;
         let body = body.with_context(|| format!("the answer of {} breaks off", self.base));
@@ -159,7 +178,11 @@ impl Client {
                 key: self.key.clone(),
             }));
         }
-        let parsed = serde_json::from_slice(&body);
+        let body = match status {
+            StatusCode::NO_CONTENT => b"null",
+            _ => body.as_slice(),
+        };
+        let parsed = serde_json::from_slice(body);
         let parsed = parsed.with_context(|| {
             format!(
                 "{} does not answer as a Sonde server of this release",
@@ -169,9 +192,9 @@ impl Client {
         Ok(parsed.map_err(Error::CouldNotRun)?)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Error {
+    fn unreachable(&self, error: &reqwest::Error, patience: Duration) -> Error {
         let error = if error.is_timeout() && !error.is_connect() {
-            anyhow!("no answer within {} s", PATIENCE.as_secs())
+            anyhow!("no answer within {} s", patience.as_secs())
         } else {
             anyhow!(innermost(error))
         };
@@ -191,6 +214,19 @@ impl ApiError {
     /// Whether what was planned is not what would happen any more.
     pub(crate) fn is_plan_changed(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.problem.code == "plan_changed")
+    }
+
+    /// What the server says, and of each field what is wrong with it, for who cannot look at a file.
+    pub(crate) fn lines(self) -> Vec<String> {
+        let said = match &self {
+            Self::Refused(refusal) => visible(&refusal.problem.detail),
+            Self::Other(_) => String::new(),
+        };
+        let mut lines = Error::from(self).lines();
+        if !said.is_empty() && !lines.iter().any(|line| line.contains(&said)) {
+            lines.insert(0, said);
+        }
+        lines
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod import;
 pub(crate) mod ledger;
+pub(crate) mod mcp;
 pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod probe;
