@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::json;
 use sonde_tests::services::{self, Amqp, Libsql};
 use sonde_tests::sonde::{Running, Sonde};
@@ -79,7 +79,10 @@ impl Site {
 
 /// What `/-/ready` says; nothing while the process does not answer.
 async fn readiness(running: &Running) -> String {
-    let answer = Client::new().get(running.url("/-/ready")).send().await;
+    let answer = sonde_tests::http::client()
+        .get(running.url("/-/ready"))
+        .send()
+        .await;
     match answer {
         Ok(answer) => answer.text().await.unwrap_or_default(),
         Err(_) => String::new(),
@@ -187,7 +190,10 @@ async fn the_queues_of_a_region_that_comes_later_are_declared_before_its_checks_
         queue.is_some_and(|(_, tasks)| *tasks > 0)
     })
     .await;
-    let metrics = Client::new().get(running.url("/metrics")).send().await;
+    let metrics = sonde_tests::http::client()
+        .get(running.url("/metrics"))
+        .send()
+        .await;
     let metrics = metrics.unwrap().text().await.unwrap();
     let none = "sonde_dispatcher_unroutable_total 0\n";
     assert!(metrics.contains(none), "{metrics}");

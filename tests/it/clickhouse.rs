@@ -81,7 +81,7 @@ impl Fresh {
             base_url, database, ..
         } = &self.database;
         let url = format!("{base_url}/-/fault?{fault}&database={database}");
-        let answer = reqwest::Client::new().post(url).send().await.unwrap();
+        let answer = sonde_tests::http::client().post(url).send().await.unwrap();
         assert!(answer.status().is_success(), "{fault}");
     }
 
@@ -91,7 +91,11 @@ impl Fresh {
             base_url, database, ..
         } = &self.database;
         let url = format!("{base_url}/-/fault?database={database}");
-        reqwest::Client::new().delete(url).send().await.unwrap();
+        sonde_tests::http::client()
+            .delete(url)
+            .send()
+            .await
+            .unwrap();
     }
 
     /// A second process, with other limits.

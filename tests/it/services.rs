@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sonde_tests::{services, wait_until};
 
@@ -25,7 +25,7 @@ async fn every_virtual_host_is_fresh_and_deleted_at_the_end() {
 
     let vhost = format!("{}/api/vhosts/{}", first.management_url, first.vhost);
     drop(first);
-    let gone = Client::new().get(vhost).send().await.unwrap();
+    let gone = sonde_tests::http::client().get(vhost).send().await.unwrap();
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
 }
 
@@ -56,7 +56,7 @@ async fn a_libsql_server_keeps_its_data_when_it_is_killed_and_started_again() {
     };
     execute(&libsql.url, "CREATE TABLE t (n)").await;
     libsql.process.kill();
-    let refused = Client::new().get(&libsql.url).send().await;
+    let refused = sonde_tests::http::client().get(&libsql.url).send().await;
     assert!(refused.is_err());
     libsql.process.restart().await;
     execute(&libsql.url, "INSERT INTO t VALUES (1)").await;
@@ -64,7 +64,9 @@ async fn a_libsql_server_keeps_its_data_when_it_is_killed_and_started_again() {
 
 async fn execute(url: &str, sql: &str) {
     let body = json!({"requests": [{"type": "execute", "stmt": {"sql": sql}}]});
-    let request = Client::new().post(format!("{url}/v2/pipeline")).json(&body);
+    let request = sonde_tests::http::client()
+        .post(format!("{url}/v2/pipeline"))
+        .json(&body);
     let answer: Value = request.send().await.unwrap().json().await.unwrap();
     assert_eq!(answer["results"][0]["type"], "ok", "{answer}");
 }

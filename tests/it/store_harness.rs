@@ -85,7 +85,7 @@ pub(crate) trait Execute {
 impl Execute for Libsql {
     async fn execute(&self, sql: &str) {
         let execute = json!({"type": "execute", "stmt": {"sql": sql}});
-        let answer = reqwest::Client::new()
+        let answer = sonde_tests::http::client()
             .post(format!("{}/v2/pipeline", self.url))
             .json(&json!({"requests": [execute, {"type": "close"}]}))
             .send()

@@ -86,7 +86,7 @@ async fn replies_arrive_as_scripted() {
         ("/drip", Reply::dripping("ab", 3, Duration::ZERO)),
     ])
     .await;
-    let client = reqwest::Client::new();
+    let client = sonde_tests::http::client();
 
     let begin = Instant::now();
     let response = client.get(stub.url("/")).send().await.unwrap();
@@ -117,7 +117,7 @@ async fn replies_arrive_as_scripted() {
 #[tokio::test]
 async fn an_endless_body_is_sent_until_the_client_has_enough() {
     let stub = HttpStub::start([("/", Reply::endless())]).await;
-    let mut response = reqwest::get(stub.url("/")).await.unwrap();
+    let mut response = sonde_tests::http::get(stub.url("/")).await.unwrap();
     let mut received = 0;
     while received < 20 * 1024 * 1024 {
         received += response.chunk().await.unwrap().unwrap().len();

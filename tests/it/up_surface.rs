@@ -15,13 +15,13 @@ fn write(folder: &Path, text: &str) {
 }
 
 async fn get(up: &Running, path: &str) -> (u16, Value) {
-    let answer = reqwest::get(up.url(path)).await.unwrap();
+    let answer = sonde_tests::http::get(up.url(path)).await.unwrap();
     let status = answer.status().as_u16();
     (status, answer.json().await.unwrap())
 }
 
 async fn text(up: &Running, path: &str) -> String {
-    reqwest::get(up.url(path))
+    sonde_tests::http::get(up.url(path))
         .await
         .unwrap()
         .text()
@@ -87,7 +87,7 @@ async fn results_can_be_listed_filtered_paged_and_summed_up() {
     );
     write(folder.path(), &text);
     let up = Sonde::up(folder.path()).serve().await;
-    let answer = reqwest::Client::new()
+    let answer = sonde_tests::http::client()
         .post(up.url("/check"))
         .send()
         .await
@@ -303,7 +303,7 @@ async fn an_address_that_others_can_reach_must_be_asked_for() {
 async fn what_is_not_for_this_machine_or_this_path_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let up = Sonde::up(folder.path()).serve().await;
-    let client = reqwest::Client::new();
+    let client = sonde_tests::http::client();
     let posted = client.post(up.url("/v1/monitors")).send().await.unwrap();
     assert_eq!(posted.status(), 405);
     let problem: Value = posted.json().await.unwrap();

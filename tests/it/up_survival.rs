@@ -23,7 +23,7 @@ fn folder(monitors: usize, url: &str) -> TempDir {
 }
 
 async fn get(up: &Running, path: &str) -> Value {
-    let answer = reqwest::get(up.url(path))
+    let answer = sonde_tests::http::get(up.url(path))
         .await
         .unwrap()
         .error_for_status()

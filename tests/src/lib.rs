@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod checks;
 pub mod fleet;
+pub mod http;
 pub mod promtool;
 pub mod services;
 pub mod sonde;

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -64,7 +64,9 @@ impl Amqp {
     /// The management API. `path` begins with `/api/`; an answer without a body is null.
     pub async fn manage(&self, method: Method, path: &str, body: Value) -> Value {
         let url = format!("{}{path}", self.management_url);
-        let request = Client::new().request(method, &url).timeout(PATIENCE);
+        let request = crate::http::client()
+            .request(method, &url)
+            .timeout(PATIENCE);
         let answer = request.json(&body).send().await;
         let answer = answer.expect("the management API answers");
         let status = answer.status();
@@ -148,7 +150,7 @@ impl Amqp {
 impl Drop for Amqp {
     fn drop(&mut self) {
         let url = format!("{}/api/vhosts/{}", self.management_url, self.vhost);
-        finish(Client::new().delete(url).timeout(PATIENCE).send());
+        finish(crate::http::client().delete(url).timeout(PATIENCE).send());
     }
 }
 
@@ -200,13 +202,13 @@ impl Clickhouse {
 impl Drop for Clickhouse {
     fn drop(&mut self) {
         let statement = format!("DROP DATABASE IF EXISTS {}", self.database);
-        let request = Client::new().post(&self.base_url).timeout(PATIENCE);
+        let request = crate::http::client().post(&self.base_url).timeout(PATIENCE);
         finish(request.body(statement).send());
     }
 }
 
 async fn query(url: &str, sql: &str) -> String {
-    let request = Client::new().post(url).timeout(PATIENCE);
+    let request = crate::http::client().post(url).timeout(PATIENCE);
     let answer = request.body(sql.to_owned()).send().await;
     let answer = answer.expect("the engine answers");
     let status = answer.status();

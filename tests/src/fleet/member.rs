@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::Client;
 use url::Url;
 
 use super::{Fleet, PATIENCE};
@@ -163,7 +162,9 @@ impl Member {
     /// The body of a 200. None while it is dead or frozen.
     async fn get(&self, path: &str) -> Option<String> {
         let url = self.running.as_ref()?.url(path);
-        let request = Client::new().get(url).timeout(Duration::from_secs(5));
+        let request = crate::http::client()
+            .get(url)
+            .timeout(Duration::from_secs(5));
         let answer = request.send().await.ok()?.error_for_status().ok()?;
         answer.text().await.ok()
     }

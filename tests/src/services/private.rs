@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reqwest::Client;
 use tempfile::TempDir;
 
 use super::{Amqp, Clickhouse, setting};
@@ -149,7 +148,7 @@ impl Engine {
     /// Asks for faults; `parameters` as `tests/services/clickhouse.py` knows them.
     pub async fn fault(&self, parameters: &str) {
         let url = format!("{}/-/fault?{parameters}", self.base_url);
-        let answer = Client::new().post(url).send().await;
+        let answer = crate::http::client().post(url).send().await;
         let answer = answer.expect("the engine answers");
         assert!(answer.status().is_success(), "{parameters}: {answer:?}");
     }
@@ -157,7 +156,7 @@ impl Engine {
     /// How many kinds of faults have not all happened yet.
     pub async fn pending_faults(&self) -> usize {
         let url = format!("{}/-/fault", self.base_url);
-        let answer = Client::new().get(url).send().await;
+        let answer = crate::http::client().get(url).send().await;
         let text = answer.expect("the engine answers").text().await;
         let faults: serde_json::Value =
             serde_json::from_str(&text.expect("a list")).expect("a list");
@@ -167,7 +166,7 @@ impl Engine {
     /// No more faults.
     pub async fn heal(&self) {
         let url = format!("{}/-/fault", self.base_url);
-        let answer = Client::new().delete(url).send().await;
+        let answer = crate::http::client().delete(url).send().await;
         answer.expect("the engine answers");
     }
 
@@ -253,7 +252,7 @@ impl Process {
 
     /// False when it ended, or takes too long.
     async fn comes_up(&mut self) -> bool {
-        let client = Client::new();
+        let client = crate::http::client();
         let mut ended = false;
         let up = comes_within(START, async || {
             ended = self.child.try_wait().is_ok_and(|status| status.is_some());

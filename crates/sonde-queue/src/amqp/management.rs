@@ -59,6 +59,12 @@ struct Binding {
     routing_key: String,
 }
 
+/// The process has to have a provider of TLS. Where the system has no roots of trust, there is still plain HTTP.
+fn client() -> Result<Client, reqwest::Error> {
+    let plain = |_| Client::builder().tls_certs_only([]).build();
+    Client::builder().build().or_else(plain)
+}
+
 impl Management {
     /// `url` is where the API listens, `amqp_url` where the broker does: it tells the virtual host, and the user
     /// where `url` names none.
@@ -80,7 +86,7 @@ impl Management {
         // Else they would stand in error messages. Cannot fail for a URL with a host.
         let _ = base.set_username("").and_then(|()| base.set_password(None));
         Ok(Self {
-            client: Client::new(),
+            client: client().map_err(unavailable)?,
             base,
             user,
             password,

@@ -45,7 +45,7 @@ pub(crate) async fn cost(target: SocketAddr) -> anyhow::Result<Option<Cost>> {
     let pid = process.id().context("the exporter ended early")?;
     let url =
         format!("http://127.0.0.1:{port}/probe?module=http_2xx&target=http://{target}/health");
-    let client = reqwest::Client::new();
+    let client = sonde_tests::http::client();
     sonde_tests::wait_until(Duration::from_secs(10), async || {
         client.get(&url).send().await.is_ok()
     })

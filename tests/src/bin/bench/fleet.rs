@@ -154,7 +154,7 @@ impl Fleet {
         region: &str,
     ) -> anyhow::Result<Role> {
         let running = self.role(roles, name, region).serve().await;
-        let client = reqwest::Client::new();
+        let client = sonde_tests::http::client();
         let role = Role { running, client };
         sonde_tests::wait_until(PATIENCE, async || role.is_ready().await).await;
         Ok(role)

@@ -36,7 +36,7 @@ pub(crate) async fn run(arguments: &[&str]) -> anyhow::Result<()> {
 
     let mut late = Vec::new();
     let mut slices: BTreeMap<i64, u64> = BTreeMap::new();
-    let client = reqwest::Client::new();
+    let client = sonde_tests::http::client();
     for n in 0..options.monitors {
         let url = up.url(&format!("/v1/monitors/m{n}/results?limit=1000"));
         let page: Value = client

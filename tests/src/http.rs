@@ -1,0 +1,16 @@
+//! A client for plain HTTP on loopback.
+
+use reqwest::{Client, IntoUrl, Response};
+
+/// The binary installs the provider of its TLS in `main`, which tests do not go through; nothing here is trusted.
+pub fn client() -> Client {
+    // Fails only when a provider is already installed, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().tls_certs_only([]).build();
+    client.expect("a client for plain HTTP can be built")
+}
+
+/// The answer to a GET.
+pub async fn get(url: impl IntoUrl) -> reqwest::Result<Response> {
+    client().get(url).send().await
+}
