@@ -19,8 +19,6 @@ pub(crate) enum TokenKind {
     Session,
     Invitation,
     SetUp,
-    /// Between leaving for an identity provider and coming back.
-    State,
 }
 
 impl TokenKind {
@@ -30,7 +28,6 @@ impl TokenKind {
             Self::Session => "sonde_session_",
             Self::Invitation => "sonde_invite_",
             Self::SetUp => "sonde_setup_",
-            Self::State => "sonde_state_",
         }
     }
 }
