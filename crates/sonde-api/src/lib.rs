@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod members;
 mod monitors;
+mod oidc;
 mod openapi;
 mod outcomes;
 mod page;
@@ -148,7 +149,8 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(plan::router())
         .layer(from_fn_with_state(api.clone(), idempotency::layer))
         .layer(from_fn_with_state(api.clone(), caller::authenticate));
-    let public = session::public().layer(DefaultBodyLimit::max(LARGEST_BODY));
+    let public = session::public().merge(oidc::public());
+    let public = public.layer(DefaultBodyLimit::max(LARGEST_BODY));
     let all = OpenApiRouter::with_openapi(openapi::Api::openapi())
         .merge(protected)
         .merge(public);
