@@ -28,13 +28,14 @@ const LAYERS: [&[&str]; 5] = [
 ];
 
 /// Dependencies that stay behind one crate's interface, so that replacing one is a change in one place.
-const OWNED: [(&str, &[&str]); 7] = [
+const OWNED: [(&str, &[&str]); 8] = [
     ("backoff", &["sonde-probe"]),
     ("chacha20poly1305", &["sonde-seal"]),
     ("clickhouse", &["sonde-results"]),
     ("hickory-resolver", &["sonde-probe"]),
     ("lapin", &["sonde-queue"]),
     ("libsql", &["sonde-libsql"]),
+    ("openidconnect", &["sonde-service"]),
     ("surge-ping", &["sonde-probe"]),
 ];
 

@@ -123,16 +123,20 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Presented, ApiError> {
         }
         return Ok(Presented::Bearer(Token::presented(token.trim())));
     }
+    Ok(match cookie(headers, SESSION_COOKIE) {
+        Some(token) => Presented::Cookie(Token::presented(token)),
+        None => Presented::Nothing,
+    })
+}
+
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
     let mut cookies = cookies.flat_map(|value| value.split(';'));
-    let session = cookies.find_map(|cookie| {
+    cookies.find_map(|cookie| {
         let (name, value) = cookie.trim().split_once('=')?;
-        (name == SESSION_COOKIE).then_some(value)
-    });
-    Ok(session.map_or(Presented::Nothing, |token| {
-        Presented::Cookie(Token::presented(token))
-    }))
+        (name == wanted).then_some(value)
+    })
 }
 
 /// A browser says where a request was made: another site's page must not use a session that it cannot see.

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod members;
 mod monitors;
+mod oidc;
 mod openapi;
 mod outcomes;
 mod page;
@@ -147,7 +148,9 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .merge(plan::router());
-    let public = session::public().layer(DefaultBodyLimit::max(LARGEST_BODY));
+    let public = session::public()
+        .merge(oidc::public())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let (protected, of_protected) = protected.split_for_parts();
     let (public, of_public) = public.split_for_parts();
     let scopes = Arc::new(scopes::Scopes::of(&of_protected));

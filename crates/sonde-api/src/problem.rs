@@ -135,7 +135,7 @@ fn status_of(error: &ServiceError) -> (StatusCode, &'static str) {
         ServiceError::Results(ResultsError::InvalidCursor(_)) => {
             (S::BAD_REQUEST, "invalid_parameter")
         }
-        ServiceError::Provider(_) => (S::BAD_GATEWAY, "provider"),
+        ServiceError::Provider { .. } => (S::BAD_GATEWAY, "provider"),
         ServiceError::Store(StoreError::Unavailable(_) | StoreError::Unsynced)
         | ServiceError::Results(ResultsError::Unavailable(_))
         | ServiceError::Queue(_) => (S::SERVICE_UNAVAILABLE, "unavailable"),

@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 32] = [
+const ENVIRONMENT: [(&str, &str); 36] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -92,6 +92,13 @@ const ENVIRONMENT: [(&str, &str); 32] = [
     ("SONDE_LISTEN", "run.listen"),
     ("SONDE_PUBLIC_URL", "api.public_url"),
     ("SONDE_REQUESTS_PER_MINUTE", "api.requests_per_minute"),
+    ("SONDE_OIDC_ISSUER", "api.oidc_issuer"),
+    ("SONDE_OIDC_CLIENT_ID", "api.oidc_client_id"),
+    ("SONDE_OIDC_CLIENT_SECRET", "api.oidc_client_secret"),
+    (
+        "SONDE_OIDC_CLIENT_SECRET_FILE",
+        "api.oidc_client_secret_file",
+    ),
 ];
 
 impl ServiceOptions {

@@ -16,7 +16,7 @@ const SESSION: Duration = Duration::from_hours(30 * 24);
 /// How long the first start's link stands; the next start prints another.
 const SET_UP: Duration = Duration::from_hours(24);
 
-const NO_SUCH_LINK: &str = "this link was used already, or has expired";
+pub(crate) const NO_SUCH_LINK: &str = "this link was used already, or has expired";
 
 /// Who signed in, and the session's token.
 #[derive(Debug)]
@@ -67,17 +67,31 @@ impl Service {
     ) -> Result<SignedIn> {
         let email = checked_email(email)?;
         newcomer.check()?;
+        // Before the password is hashed, which is slow.
+        self.opened(token, TokenKind::SetUp, peer).await?;
+        let user = self.new_user(email, newcomer).await?;
+        self.first_owner(token, &user, workspace, peer).await?;
+        self.start_session(user).await
+    }
+
+    /// Uses up the link.
+    pub(crate) async fn first_owner(
+        &self,
+        token: &Token,
+        user: &User,
+        workspace: WorkspaceId,
+        peer: Peer,
+    ) -> Result<()> {
         self.opened(token, TokenKind::SetUp, peer).await?;
         if self.parts.accounts.has_users().await? {
             let message = "somebody has set up this Sonde already: sign in, or be invited";
             return Err(ServiceError::Refused(message.to_owned()));
         }
-        let user = self.new_user(email, newcomer).await?;
         self.use_up(token).await?;
         // In this order: without a user, the next start prints another link.
-        self.join(&user, workspace).await?;
-        self.parts.accounts.put_user(&user).await?;
-        self.start_session(user).await
+        self.join(user, workspace).await?;
+        self.parts.accounts.put_user(user).await?;
+        Ok(())
     }
 
     pub async fn sign_in(&self, email: &str, password: &str, peer: Peer) -> Result<SignedIn> {
@@ -265,7 +279,7 @@ impl Service {
     }
 
     /// What a link opens that stands still.
-    async fn opened(&self, token: &Token, kind: TokenKind, peer: Peer) -> Result<Opens> {
+    pub(crate) async fn opened(&self, token: &Token, kind: TokenKind, peer: Peer) -> Result<Opens> {
         let peer = peer.map(|peer| format!("link {peer}")).unwrap_or_default();
         self.guesses.admit(&[&peer])?;
         let found = if token.is(kind) {

@@ -62,8 +62,11 @@ pub enum ServiceError {
     #[error("cannot ask for a check")]
     Queue(#[from] QueueError),
     /// Of an identity provider.
-    #[error("{0}")]
-    Provider(String),
+    #[error("{message}")]
+    Provider {
+        message: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 pub type Result<T, E = ServiceError> = std::result::Result<T, E>;

@@ -17,6 +17,7 @@ mod keys;
 mod members;
 mod monitors;
 mod names;
+mod oidc;
 mod outcomes;
 mod password;
 mod plan;
@@ -42,6 +43,7 @@ pub use history::Comparison;
 pub use keys::{ApiKey, KeyView, NewKey};
 pub use members::{Invitation, LimitChange, Member, MemberChange};
 pub use monitors::masked_config;
+pub use oidc::{Arrival, Departure, OidcProvider};
 pub use outcomes::{Event, EventId, Following};
 pub use plan::{Action, FieldChange, Plan, PlanProblem, Planned};
 pub use requests::fingerprint;
@@ -65,6 +67,8 @@ pub struct Parts {
     pub targets: Targets,
     /// Nobody has to sign in until somebody has an account: one machine, which others cannot reach.
     pub open_until_set_up: bool,
+    /// Whom people can sign in with beside their passwords.
+    pub oidc: Option<OidcProvider>,
 }
 
 /// All workspaces. What is asked of one goes through [`Service::authenticate`].

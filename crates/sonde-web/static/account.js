@@ -1,11 +1,12 @@
 // Sends a form to the API, and says what was wrong with it.
 const form = document.querySelector("form");
 const problem = document.querySelector(".problem");
-const token = location.hash.slice(1);
+const refusal = new URLSearchParams(location.hash.slice(1)).get("error");
+const token = refusal === null ? location.hash.slice(1) : "";
 const path = { setup: "/v1/setup", session: "/v1/session", invitation: "/v1/invitations/accept" }[form.dataset.form];
 
 // The token stays out of the history.
-if (token) history.replaceState(null, "", location.pathname);
+if (location.hash) history.replaceState(null, "", location.pathname);
 
 function tell(text) {
   problem.textContent = text;
@@ -53,3 +54,29 @@ if (form.dataset.form === "invitation" && token) {
     })
     .catch((error) => tell(error.message));
 }
+if (refusal) tell(refusal);
+
+// Signing in elsewhere. A token goes in a body, which no server and no proxy writes down.
+const elsewhere = document.querySelector(".elsewhere");
+const link = elsewhere.querySelector("a");
+if (form.dataset.form === "session" || token) {
+  fetch("/v1/session/methods")
+    .then((response) => response.json())
+    .then(({ oidc }) => {
+      if (!oidc) return;
+      link.textContent = `Sign in with ${oidc.name}`;
+      elsewhere.hidden = false;
+    })
+    .catch(() => {});
+}
+link.addEventListener("click", async (event) => {
+  if (!token) return;
+  event.preventDefault();
+  tell("");
+  try {
+    const { location: provider } = await post(link.pathname, { token });
+    location.assign(provider);
+  } catch (error) {
+    tell(error.message);
+  }
+});

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is required: which command needs what is the command's business.
 
+mod api;
 mod read;
 mod secret;
 #[cfg(test)]
@@ -11,7 +12,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sonde_core::{Monitor, Region, format_duration, parse_duration};
 
+pub use self::api::{ApiSettings, OidcSettings};
 use self::read::{Reader, Section};
 pub use self::secret::{Secret, ServiceUrl};
 use crate::problem::{Problems, nearest};
@@ -156,20 +157,6 @@ pub struct RunSettings {
     pub grace: Duration,
 }
 
-#[derive(Debug, Clone)]
-pub struct ApiSettings {
-    /// Where people reach it, for links; where it listens when absent.
-    pub public_url: Option<ServiceUrl>,
-    /// Of one caller.
-    pub requests_per_minute: NonZeroU32,
-    /// Sites whose pages may call it.
-    pub allowed_origins: Vec<String>,
-    /// A proxy in front of it says in `X-Forwarded-For` whom it asks for.
-    pub trust_forwarded_for: bool,
-    /// Whether monitors that run commands can be made.
-    pub allow_exec: bool,
-}
-
 /// What a process does; it may do several of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -224,8 +211,6 @@ const ROLLUP_RETENTION: Duration = Duration::from_hours(730 * 24);
 const MOST_DAYS: Duration = Duration::from_hours(7_300 * 24);
 /// Nudges tell of changes at once; this is for those that get lost.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
-/// Ten a second: more is a loop that has gone wrong.
-const REQUESTS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(600).expect("it is not zero");
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Merges and validates all settings; all problems are reported at once, and none tells a secret.
@@ -246,7 +231,7 @@ fn settings(reader: &Reader<'_>) -> Settings {
             key: section.secret("key", |text| Ok(Secret::new(text))),
         }),
         run: reader.section("run", run),
-        api: reader.section("api", api),
+        api: reader.section("api", api::read),
         queues: reader.top(|section| section.path("queues")),
     }
 }
@@ -340,32 +325,6 @@ fn run(section: &Section<'_>) -> RunSettings {
         grace: section
             .parse("grace", |text| between(text, Duration::ZERO, DAY))
             .unwrap_or(GRACE),
-    }
-}
-
-fn api(section: &Section<'_>) -> ApiSettings {
-    ApiSettings {
-        public_url: section.parse("public_url", |text| {
-            ServiceUrl::parse(text, &["http", "https"])
-        }),
-        requests_per_minute: section
-            .count("requests_per_minute")
-            .unwrap_or(REQUESTS_PER_MINUTE),
-        allowed_origins: section.list("allowed_origins", origin).unwrap_or_default(),
-        trust_forwarded_for: section.boolean("trust_forwarded_for").unwrap_or(false),
-        allow_exec: section.boolean("allow_exec").unwrap_or(false),
-    }
-}
-
-/// As browsers send it: a scheme and an authority.
-fn origin(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text).ok();
-    let origin = url.map(|url| url.origin().ascii_serialization());
-    match origin {
-        Some(origin) if origin == text => Ok(origin),
-        _ => Err(format!(
-            "`{text}` is not an origin such as https://status.example"
-        )),
     }
 }
 

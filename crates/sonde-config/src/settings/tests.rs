@@ -51,6 +51,10 @@ fn the_example_is_accepted_and_its_comments_are_the_defaults() {
         "roles",
         "public_url",
         "allowed_origins",
+        "oidc_issuer",
+        "oidc_client_id",
+        "oidc_client_secret",
+        "oidc_name",
     ];
     let uncommented = EXAMPLE.lines().filter_map(|line| {
         let assignment = line.strip_prefix("# ").unwrap_or_default();
@@ -246,4 +250,19 @@ fn rollups_are_kept_at_least_as_long_as_rows() {
     assert_eq!(settings.clickhouse.rollup_retention, 1000 * DAY);
     let text = "[clickhouse]\nretention = \"30d\"\nrollup_retention = \"7d\"";
     assert!(load_with(text, &[]).is_err());
+}
+
+#[test]
+fn an_identity_provider_is_named_by_its_host_and_takes_an_id() {
+    let oidc = |text: &str| load_with(&format!("[api]\n{text}"), &[]).map(|it| it.api.oidc);
+    assert_eq!(oidc("").unwrap(), None);
+    let found = oidc("oidc_issuer = \"https://id.example/\"\noidc_client_id = \"sonde\"");
+    let found = found.unwrap().unwrap();
+    assert_eq!(found.issuer, "https://id.example/");
+    assert_eq!(found.name, "id.example");
+    let refused = |text: &str| oidc(text).unwrap_err().to_string();
+    let error = refused("oidc_issuer = \"https://id.example\"");
+    insta::assert_snapshot!(error, @"etc/sonde.toml:2:15: api.oidc_issuer: needs `oidc_client_id` beside it");
+    let error = refused("oidc_issuer = \"id.example\"\noidc_client_id = \"sonde\"");
+    insta::assert_snapshot!(error, @"etc/sonde.toml:2:15: api.oidc_issuer: must begin with http:// or https://");
 }

@@ -10,7 +10,7 @@ use sonde_api::{Api, ApiOptions};
 use sonde_config::settings::{EgressSetting, Settings};
 use sonde_core::WorkspaceId;
 use sonde_probe::{Egress, Targets};
-use sonde_service::{Parts, Service};
+use sonde_service::{OidcProvider, Parts, Service};
 use sonde_store::libsql::Fallback;
 use tokio::net::TcpListener;
 use url::Url;
@@ -79,6 +79,10 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         EgressSetting::Guarded => Egress::guarded(checker.egress_allow.clone()),
     };
     let targets = Targets::new(egress, checker.resolver).context("cannot look at targets")?;
+    let oidc = settings.api.oidc.clone().map(OidcProvider::new);
+    let oidc = oidc
+        .transpose()
+        .context("cannot ask the identity provider")?;
     Ok(Service::new(Parts {
         store: Arc::clone(&store) as _,
         accounts: store,
@@ -95,6 +99,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         },
         targets,
         open_until_set_up: false,
+        oidc,
     }))
 }
 

@@ -3,6 +3,7 @@
 mod configured;
 mod example;
 mod host;
+mod oidc;
 mod options;
 mod reload;
 mod roles;
@@ -20,7 +21,7 @@ use sonde_probe::{Egress, Targets};
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
-use sonde_service::{Parts, Service};
+use sonde_service::{OidcProvider, Parts, Service};
 use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
 use tokio::sync::{broadcast, watch};
@@ -58,9 +59,10 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let (source, example) = example::source(&options).await?;
     let monitors = source.load(&settings)?;
     let listeners = serve::Listeners::bind(&options).await?;
+    let oidc = options.oidc.provider()?;
     let machine = Machine::open(&options, settings).await?;
     let addresses = listeners.addresses()?;
-    let service = machine.service(&options)?;
+    let service = machine.service(&options, oidc)?;
     let api = Api::new(
         service.clone(),
         ApiOptions::new(options.public_url(addresses.main)?),
@@ -151,7 +153,7 @@ impl Machine {
         })
     }
 
-    fn service(&self, options: &Options) -> anyhow::Result<Service> {
+    fn service(&self, options: &Options, oidc: Option<OidcProvider>) -> anyhow::Result<Service> {
         let targets = Targets::new(Egress::open(), None).context("cannot look at targets")?;
         Ok(Service::new(Parts {
             store: Arc::clone(&self.store) as _,
@@ -165,6 +167,7 @@ impl Machine {
             reading: options.parse_options(),
             targets,
             open_until_set_up: options.is_open(),
+            oidc,
         }))
     }
 

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use sonde_core::{QueueSettings, Region, parse_duration};
 use sonde_probe::{Egress, Prober, Settings};
 
+use super::oidc::OidcOptions;
 use crate::configuration;
 use crate::exit::Error;
 
@@ -51,6 +52,8 @@ pub(crate) struct Options {
     /// Where people reach page and API, for links [default: where they are served]
     #[arg(long, value_name = "URL", env = "SONDE_PUBLIC_URL")]
     pub(crate) public_url: Option<url::Url>,
+    #[command(flatten)]
+    pub(crate) oidc: OidcOptions,
     /// The name of this place, in results
     #[arg(
         long,
