@@ -15,14 +15,14 @@ use utoipa_axum::routes;
 use crate::Api;
 use crate::caller::{From, cookie, is_cross_site};
 use crate::extract::{Body, Query};
-use crate::problem::ApiError;
+use crate::problem::{ApiError, Problem};
 use crate::session::session_cookie;
 
 /// What is kept of a sign-in that is under way.
 const FLOW_COOKIE: &str = "sonde_oidc";
 const PATH: &str = "/v1/session/oidc";
-/// How long a person may take at the provider, in seconds.
-const MINUTES_10: u32 = 600;
+/// How many seconds a person may take at the provider.
+const LONGEST_FLOW: u32 = 600;
 
 pub(crate) fn public() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -93,8 +93,12 @@ async fn methods(State(api): State<Api>) -> Json<MethodsBody> {
 
 /// Sends the browser to the identity provider to sign in.
 #[utoipa::path(get, path = "/v1/session/oidc/start", tag = "session", params(StartQuery), security(()),
-    responses((status = 302, description = "To the identity provider",
-        headers(("Location" = String), ("Set-Cookie" = String)))))]
+    responses(
+        (status = 302, description = "To the identity provider", headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 303, description = "A browser that cannot be sent there: to `/sign-in#error=…`", headers(("Location" = String))),
+        (status = 502, description = "The identity provider does not answer, or not as it should",
+            body = Problem, content_type = "application/problem+json")
+    ))]
 async fn start(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -115,7 +119,11 @@ async fn start(
 
 /// The same for who has a link: says where to go.
 #[utoipa::path(post, path = "/v1/session/oidc/start", tag = "session", request_body = StartRequest, security(()),
-    responses((status = 200, body = StartBody, headers(("Set-Cookie" = String)))))]
+    responses(
+        (status = 200, body = StartBody, headers(("Set-Cookie" = String))),
+        (status = 502, description = "The identity provider does not answer, or not as it should",
+            body = Problem, content_type = "application/problem+json")
+    ))]
 async fn start_with(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -135,7 +143,12 @@ async fn start_with(
 
 /// Where the identity provider sends the browser back to. A browser that cannot be signed in goes to `/sign-in#error=…`.
 #[utoipa::path(get, path = "/v1/session/oidc/callback", tag = "session", params(CallbackQuery), security(()),
-    responses((status = 303, description = "Signed in: to `/`", headers(("Location" = String), ("Set-Cookie" = String)))))]
+    responses(
+        (status = 303, description = "Signed in: to `/`; a browser that is not: to `/sign-in#error=…`",
+            headers(("Location" = String), ("Set-Cookie" = String))),
+        (status = 502, description = "The identity provider does not answer, or not as it should",
+            body = Problem, content_type = "application/problem+json")
+    ))]
 async fn callback(
     State(api): State<Api>,
     From(peer): From,
@@ -200,9 +213,9 @@ fn told(error: ApiError, headers: &HeaderMap) -> Response {
     Redirect::to(&format!("/sign-in#error={detail}")).into_response()
 }
 
-/// Nothing ends it. `Lax`, because the provider's page is another site's.
+/// Gone when it is empty. `Lax` and not `Strict`, because people come back from another site.
 fn flow_cookie(api: &Api, flow: &str) -> String {
-    let age = if flow.is_empty() { 0 } else { MINUTES_10 };
+    let age = if flow.is_empty() { 0 } else { LONGEST_FLOW };
     let secure = if api.options.is_https() {
         "; Secure"
     } else {
