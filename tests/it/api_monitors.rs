@@ -240,31 +240,26 @@ async fn hostile_bodies_are_refused_with_their_place_and_never_break_the_server(
             &[400, 422],
         ),
     ];
-    let client = sonde_tests::http::client();
+    // A connection each: after a body that it did not read, the server closes.
     let post = async |body: &[u8], kind: &str| {
-        let request = client.post(server.url("/v1/monitors"));
-        let session = owner_cookie(&owner);
+        let request = sonde_tests::http::client().post(server.url("/v1/monitors"));
         let request = request
             .header("content-type", kind)
-            .header("cookie", session);
-        request
-            .body(body.to_vec())
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+            .header("cookie", owner_cookie(&owner));
+        let answer = request.body(body.to_vec()).send().await;
+        answer.map(|answer| answer.status().as_u16())
     };
     for (body, expected) in bodies {
-        let status = post(body, "application/json").await;
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]);
-        assert!(expected.contains(&status), "{shown}: {status}");
+        match post(body, "application/json").await {
+            Ok(status) => assert!(expected.contains(&status), "{shown}: {status}"),
+            // It may close while the rest is still on its way.
+            Err(error) => assert!(body.len() > 1024 * 1024, "{shown}: {error}"),
+        }
     }
-    assert_eq!(
-        post(b"id=a", "application/x-www-form-urlencoded").await,
-        415
-    );
-    assert_eq!(post(b"id=a", "text/plain").await, 415);
+    for kind in ["application/x-www-form-urlencoded", "text/plain"] {
+        assert_eq!(post(b"id=a", kind).await.unwrap(), 415, "{kind}");
+    }
 }
 
 #[tokio::test]

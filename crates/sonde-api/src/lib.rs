@@ -130,7 +130,10 @@ pub fn router(api: &Api) -> Router {
     if !api.options.allowed_origins.is_empty() {
         router = router.layer(cors(&api.options));
     }
-    let config = utoipa_swagger_ui::Config::from("/v1/openapi.json").try_it_out_enabled(true);
+    let config = utoipa_swagger_ui::Config::from("/v1/openapi.json")
+        .try_it_out_enabled(true)
+        // Nobody else is asked about the document.
+        .validator_url("none");
     router.merge(SwaggerUi::new("/docs").config(config))
 }
 
