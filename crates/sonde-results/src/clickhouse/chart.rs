@@ -1,4 +1,7 @@
-//! One monitor over time, from the same sources as summaries. Quantiles are within 1 % of the true values.
+//! One monitor over time, from the same sources and by the same rule as summaries: quantiles are exact while little was
+//! measured in the range and its rows are kept, and within 1 % of the true values beyond that.
+
+use std::collections::HashMap;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -6,7 +9,7 @@ use sonde_core::{Region, Timestamp};
 
 use super::ClickhouseResults;
 use super::schema::QUANTILES;
-use super::statistics::{Scope, share};
+use super::statistics::{EXACT_UP_TO, Scope, share};
 use crate::{ChartBucket, ChartQuery, Result, ResultsError, Summary};
 
 #[derive(Row, Deserialize)]
@@ -21,6 +24,14 @@ struct ChartRow {
     failed_in_maintenance: u64,
     latency_count: u64,
     latency_sum_us: u64,
+    quantiles: Vec<u64>,
+}
+
+#[derive(Row, Deserialize)]
+struct ExactRow {
+    start: i64,
+    place: String,
+    latency_count: u64,
     quantiles: Vec<u64>,
 }
 
@@ -44,8 +55,31 @@ GROUP BY start, place) ORDER BY start, place",
             sources.join("\nUNION ALL\n")
         );
         let query = self.client.query(&sql);
-        let rows = self.ask(query.fetch_all::<ChartRow>()).await?;
+        let mut rows = self.ask(query.fetch_all::<ChartRow>()).await?;
+        let measured: u64 = rows.iter().map(|row| row.latency_count).sum();
+        if measured > 0 && (measured <= EXACT_UP_TO || scope.is_short()) {
+            self.make_exact(&scope, step, &mut rows).await?;
+        }
         rows.iter().map(bucket).collect()
+    }
+
+    /// Where all rows of a bucket are still there.
+    async fn make_exact(&self, scope: &Scope, step: i64, rows: &mut [ChartRow]) -> Result<()> {
+        let columns = "start, place, latency_count, quantiles";
+        let sql = format!("SELECT {columns} FROM ({})", scope.exact_by(step));
+        let query = self.client.query(&sql);
+        let exact = self.ask(query.fetch_all::<ExactRow>()).await?;
+        let mut exact: HashMap<(i64, String), ExactRow> = exact
+            .into_iter()
+            .map(|row| ((row.start, row.place.clone()), row))
+            .collect();
+        for row in rows {
+            let found = exact.remove(&(row.start, row.place.clone()));
+            if let Some(found) = found.filter(|it| it.latency_count >= row.latency_count) {
+                row.quantiles = found.quantiles;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{Bucket, Result, ResultsError, Summary, TimeRange};
 /// Ranges up to this are read from rows alone.
 const SHORT: i64 = 86_400 * SECOND;
 /// What is cheap to sort: a week of one region at one check a minute.
-const EXACT_UP_TO: u64 = 10_000;
+pub(super) const EXACT_UP_TO: u64 = 10_000;
 
 const SECOND: i64 = 1_000_000;
 const QUARTER: i64 = 900 * SECOND;
@@ -213,7 +213,7 @@ impl Scope {
         if self.by_region { "region" } else { "''" }
     }
 
-    fn is_short(&self) -> bool {
+    pub(super) fn is_short(&self) -> bool {
         self.to - self.from <= SHORT
     }
 
@@ -222,15 +222,27 @@ impl Scope {
     }
 
     fn rows_by(&self, step: Option<i64>, which: &str) -> String {
-        let start = step.map_or("toInt64(0)".to_owned(), |step| {
-            format!("intDiv(toUnixTimestamp64Micro(slot), {step}) * {step}")
-        });
+        let start = step.map_or("toInt64(0)".to_owned(), start_of);
         format!(
             "SELECT monitor, {start} AS start, {} AS place, {}
 FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
             self.place(),
             counts(),
             self.rows()
+        )
+    }
+
+    /// The smallest values of each bucket that these shares of all in it do not exceed.
+    pub(super) fn exact_by(&self, step: i64) -> String {
+        format!(
+            "SELECT {} AS start, {} AS place,
+    arraySort(groupArrayIf(assumeNotNull(total_us), {MEASURED})) AS sorted, length(sorted) AS latency_count,
+    arrayMap(p -> sorted[intDiv(length(sorted) * p + 99, 100)], [50, 75, 90, 95, 99]) AS quantiles
+FROM check_results FINAL WHERE {} AND {} GROUP BY start, place",
+            start_of(step),
+            self.place(),
+            self.rows(),
+            slots(self.from, self.to)
         )
     }
 
@@ -259,6 +271,11 @@ AND noted_at > {} AND bucket >= now() - toIntervalSecond({})",
             retention.as_secs()
         )
     }
+}
+
+/// The beginning of a row's bucket.
+fn start_of(step: i64) -> String {
+    format!("intDiv(toUnixTimestamp64Micro(slot), {step}) * {step}")
 }
 
 /// The whole buckets within the range: the first one's beginning and the last one's end.
