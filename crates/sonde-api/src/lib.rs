@@ -30,13 +30,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Json, Router};
-use serde_json::Value;
 use sonde_service::{Service, Token};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use url::Url;
@@ -117,7 +117,7 @@ impl Api {
 /// `/v1` and `/docs`.
 pub fn router(api: &Api) -> Router {
     let (described, document) = described(api);
-    let document = Arc::new(openapi::complete(&document));
+    let document = Bytes::from(openapi::complete(&document).to_string());
     let mut router = described
         .route("/v1/openapi.json", get(serve_document).with_state(document))
         .route("/v1", any(problem::not_found))
@@ -168,8 +168,8 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
     (router, document)
 }
 
-async fn serve_document(State(document): State<Arc<Value>>) -> Json<Value> {
-    Json((*document).clone())
+async fn serve_document(State(document): State<Bytes>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], document)
 }
 
 /// The configuration may be older than it is at the primary.

@@ -1,7 +1,9 @@
 //! Monitoring as code: a file's monitors against those of the workspace, shown and then done.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
-use sonde_core::{Monitor, Scope};
+use sonde_core::{Monitor, MonitorId, Scope};
 use sonde_store::{Change, Expected, Put, Remove, ResourceKind, Stored};
 
 use crate::access::{Access, Permit};
@@ -67,9 +69,11 @@ fn change(
     stored: &[Stored<Monitor>],
     puts: Vec<Monitor>,
 ) -> Change {
-    let version = |id: &sonde_core::MonitorId| {
-        let found = stored.iter().find(|stored| stored.value.id == *id);
-        found.map_or(Expected::Nothing, |it| Expected::Version(it.meta.version))
+    let versions = stored.iter().map(|it| (&it.value.id, it.meta.version));
+    let versions: HashMap<&MonitorId, u64> = versions.collect();
+    let version = |id: &MonitorId| {
+        let found = versions.get(id).copied();
+        found.map_or(Expected::Nothing, Expected::Version)
     };
     let mut change = permit.change();
     change.puts = puts

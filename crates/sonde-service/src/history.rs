@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sonde_core::{CheckKey, CheckResult, MonitorId, Scope};
+use sonde_core::{MonitorId, Scope};
 use sonde_results::{ChartBucket, ChartQuery, ResultPage, ResultQuery, Summary, TimeRange};
 
 use crate::access::{Access, Permit};
@@ -25,20 +25,6 @@ impl Access {
             ..query
         };
         Ok(permit.results().page(&query).await?)
-    }
-
-    /// One check by what identifies it; `key.workspace` is ours.
-    pub async fn result(&self, key: CheckKey) -> Result<CheckResult> {
-        let permit = self.on(Scope::ResultsRead, &key.monitor)?;
-        let key = CheckKey {
-            workspace: permit.workspace().clone(),
-            ..key
-        };
-        let found = permit.results().find(&key).await?;
-        found.ok_or_else(|| ServiceError::NotFound {
-            what: "check",
-            id: key.check_id().to_string(),
-        })
     }
 
     pub async fn summary(&self, monitor: &MonitorId, range: TimeRange) -> Result<Comparison> {

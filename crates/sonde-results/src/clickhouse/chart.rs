@@ -9,8 +9,8 @@ use sonde_core::{Region, Timestamp};
 
 use super::ClickhouseResults;
 use super::schema::QUANTILES;
-use super::statistics::{EXACT_UP_TO, Scope, share};
-use crate::{ChartBucket, ChartQuery, Result, ResultsError, Summary};
+use super::statistics::{EXACT_UP_TO, Scope, SummaryRow, summary};
+use crate::{ChartBucket, ChartQuery, Result, ResultsError};
 
 #[derive(Row, Deserialize)]
 struct ChartRow {
@@ -60,7 +60,7 @@ GROUP BY start, place) ORDER BY start, place",
         if measured > 0 && (measured <= EXACT_UP_TO || scope.is_short()) {
             self.make_exact(&scope, step, &mut rows).await?;
         }
-        rows.iter().map(bucket).collect()
+        rows.into_iter().map(bucket).collect()
     }
 
     /// Where all rows of a bucket are still there.
@@ -83,12 +83,7 @@ GROUP BY start, place) ORDER BY start, place",
     }
 }
 
-fn bucket(row: &ChartRow) -> Result<ChartBucket> {
-    let quantile = |index: usize| {
-        let value = row.quantiles.get(index).copied();
-        value.filter(|_| row.latency_count > 0)
-    };
-    let up = row.ok + row.degraded - row.up_in_maintenance;
+fn bucket(row: ChartRow) -> Result<ChartBucket> {
     let region = match row.place.as_str() {
         "" => None,
         region => {
@@ -99,18 +94,16 @@ fn bucket(row: &ChartRow) -> Result<ChartBucket> {
     Ok(ChartBucket {
         start: Timestamp::from_micros(row.start),
         region,
-        summary: Summary {
+        mean_us: row.latency_sum_us.checked_div(row.latency_count),
+        summary: summary(&SummaryRow {
             ok: row.ok,
             degraded: row.degraded,
             failed: row.failed,
             missed: row.missed,
-            uptime: share(up, up + row.failed - row.failed_in_maintenance),
-            p50_us: quantile(0),
-            p75_us: quantile(1),
-            p90_us: quantile(2),
-            p95_us: quantile(3),
-            p99_us: quantile(4),
-        },
-        mean_us: row.latency_sum_us.checked_div(row.latency_count),
+            up_in_maintenance: row.up_in_maintenance,
+            failed_in_maintenance: row.failed_in_maintenance,
+            latency_count: row.latency_count,
+            quantiles: row.quantiles,
+        }),
     })
 }

@@ -26,15 +26,15 @@ const QUARTER: i64 = 900 * SECOND;
 const DAY: i64 = 86_400 * SECOND;
 
 #[derive(Row, Deserialize)]
-struct SummaryRow {
-    ok: u64,
-    degraded: u64,
-    failed: u64,
-    missed: u64,
-    up_in_maintenance: u64,
-    failed_in_maintenance: u64,
-    latency_count: u64,
-    quantiles: Vec<u64>,
+pub(super) struct SummaryRow {
+    pub(super) ok: u64,
+    pub(super) degraded: u64,
+    pub(super) failed: u64,
+    pub(super) missed: u64,
+    pub(super) up_in_maintenance: u64,
+    pub(super) failed_in_maintenance: u64,
+    pub(super) latency_count: u64,
+    pub(super) quantiles: Vec<u64>,
 }
 
 #[derive(Row, Deserialize)]
@@ -293,7 +293,7 @@ fn buckets((from, to): (i64, i64)) -> String {
     format!("(bucket >= toDateTime({from}, 'UTC') AND bucket < toDateTime({to}, 'UTC'))")
 }
 
-fn summary(row: &SummaryRow) -> Summary {
+pub(super) fn summary(row: &SummaryRow) -> Summary {
     let quantile = |index: usize| {
         let value = row.quantiles.get(index).copied();
         value.filter(|_| row.latency_count > 0)
@@ -317,7 +317,7 @@ fn summary(row: &SummaryRow) -> Summary {
     clippy::cast_precision_loss,
     reason = "counts of checks are far below 2^53"
 )]
-pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 

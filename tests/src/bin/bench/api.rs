@@ -43,8 +43,6 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     ));
     let all = apply(&server, secret, folder.path(), MONITORS).await?;
     say(format!("apply of {MONITORS} monitors: {all:.2} s"));
-    // What makes every monitor checked once is over by then.
-    tokio::time::sleep(Duration::from_secs(20)).await;
     for path in QUESTIONS {
         say(ask(&owner, path).await?);
     }

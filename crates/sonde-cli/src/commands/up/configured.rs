@@ -1,8 +1,9 @@
 //! What this machine watches: the monitors of its file, and those that came through the API.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use sonde_core::{Monitor, WorkspaceId};
+use sonde_core::{Monitor, MonitorId, WorkspaceId};
 use sonde_store::{
     Actor, ActorKind, Change, ConfigStore, Expected, Only, Put, Remove, ResourceKind, Result,
 };
@@ -24,9 +25,9 @@ pub(super) async fn save(
     let mut change = Change::new(workspace.clone(), Some(actor));
     let before = store.monitors(&workspace).await?.monitors.into_iter();
     let of_other = before.filter(|it| it.meta.managed_by.as_deref().is_some_and(|it| it != file));
-    let stays = |id: &sonde_core::MonitorId| monitors.iter().any(|monitor| monitor.id == *id);
+    let stay: HashSet<&MonitorId> = monitors.iter().map(|monitor| &monitor.id).collect();
     change.removes = of_other
-        .filter(|stored| !stays(&stored.value.id))
+        .filter(|stored| !stay.contains(&stored.value.id))
         .map(|stored| Remove {
             kind: ResourceKind::Monitor,
             id: stored.value.id.to_string(),

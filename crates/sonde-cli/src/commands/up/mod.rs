@@ -37,8 +37,6 @@ pub(crate) use serve::main_router;
 
 /// Partitions of the results: one process reads them all, so one is enough.
 const PARTITIONS: u16 = 1;
-/// Batches that a listener of stored results may be behind.
-const STORED_BACKLOG: usize = 256;
 
 /// What the roles of this process share.
 struct Machine {
@@ -47,7 +45,6 @@ struct Machine {
     store: Arc<LibsqlStore>,
     clock: Arc<dyn Clock>,
     settings: QueueSettings,
-    stored: broadcast::Sender<Arc<[sonde_core::CheckResult]>>,
     /// Held for as long as the process lives: two processes on one directory would account twice.
     data: Arc<DataDirectory>,
 }
@@ -148,7 +145,6 @@ impl Machine {
             store: Arc::new(store),
             clock: Arc::new(SystemClock),
             settings,
-            stored: broadcast::Sender::new(STORED_BACKLOG),
             data: Arc::new(data),
         })
     }
@@ -229,7 +225,8 @@ impl Machine {
             results: Arc::clone(&self.results) as _,
             partitions: PARTITIONS,
             options: IngesterOptions::LOCAL,
-            stored: self.stored.clone(),
+            // Nobody listens here: who waits for a result hears it from the checker.
+            stored: broadcast::Sender::new(1),
             storing: watch::Sender::new(true),
             metrics: IngesterMetrics::register(registry),
         };
