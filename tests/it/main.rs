@@ -48,5 +48,6 @@ mod store_harness;
 mod store_tls;
 mod stubs;
 mod tidy;
+mod up_maintenance;
 mod up_surface;
 mod up_survival;

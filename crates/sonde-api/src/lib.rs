@@ -12,6 +12,7 @@ mod fleet;
 mod idempotency;
 mod keys;
 mod limits;
+mod maintenance;
 mod members;
 mod monitors;
 mod oidc;
@@ -148,6 +149,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(fleet::router())
         .merge(keys::router())
         .merge(members::router())
+        .merge(maintenance::router())
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .merge(plan::router());

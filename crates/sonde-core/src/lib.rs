@@ -11,6 +11,7 @@ mod frequency;
 mod ids;
 mod incident;
 mod ledger;
+mod maintenance;
 mod merge;
 mod monitor;
 mod outcome;
@@ -34,6 +35,10 @@ pub use frequency::{FrequencyClass, QueueSettings, RetryPolicy};
 pub use ids::{Frequency, InvalidId, MonitorId, Region, RunId, WorkspaceId, slugify};
 pub use incident::{IncidentCause, IncidentStatus};
 pub use ledger::{Balance, DispatchGap, LedgerEntry};
+pub use maintenance::{
+    InvalidMaintenance, MaintainedMonitors, Maintenance, MaintenanceBody, MaintenanceProblem,
+    MaintenanceSchedule, MaintenanceWindow, Recurrence,
+};
 pub use merge::{RANK_BYTES, merge, rank, start_of_rank};
 pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
 pub use outcome::Outcome;

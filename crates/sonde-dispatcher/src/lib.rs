@@ -5,6 +5,7 @@
 
 mod fleet;
 mod journal;
+mod maintenance;
 mod metrics;
 mod plan;
 mod run;
@@ -12,6 +13,7 @@ mod wheel;
 
 pub use fleet::FleetDispatcher;
 pub use journal::{FileJournal, Journal, JournalError};
+pub use maintenance::Calendar;
 pub use metrics::{DispatcherMetrics, FleetMetrics};
 pub use plan::{Due, Plan, Schedule};
 pub use run::{Dispatcher, DispatcherError};

@@ -1,7 +1,7 @@
 //! The loop: wait for the next slot, plan, record, publish.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sonde_core::{
@@ -13,7 +13,7 @@ use sonde_results::libsql::Dispatch;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{DispatcherMetrics, Due, Journal, JournalError, Plan, Schedule};
+use crate::{Calendar, DispatcherMetrics, Due, Journal, JournalError, Plan, Schedule};
 
 /// Slots within this time of each other share a tick, and so a write of the journal.
 const TICK: Duration = Duration::from_millis(20);
@@ -45,6 +45,8 @@ pub struct Dispatcher {
     pub settings: QueueSettings,
     /// Partitions of the results.
     pub partitions: u16,
+    /// Kept by whoever configures this machine.
+    pub maintenance: Arc<Mutex<Calendar>>,
     pub metrics: DispatcherMetrics,
 }
 
@@ -222,6 +224,11 @@ impl Dispatcher {
     /// One check per region.
     fn checks(&self, due: &Due, now: Timestamp) -> impl Iterator<Item = Check> {
         let frequency = self.settings.class_of(due.monitor.interval).name.clone();
+        let in_maintenance = {
+            let calendar = self.maintenance.lock();
+            let mut calendar = calendar.unwrap_or_else(PoisonError::into_inner);
+            calendar.covers(&due.monitor, due.slot)
+        };
         due.monitor.regions.iter().map(move |region| Check {
             monitor: Arc::clone(&due.monitor),
             region: region.clone(),
@@ -231,7 +238,7 @@ impl Dispatcher {
             frequency: frequency.clone(),
             deadline: due.slot + due.monitor.interval,
             dispatched_at: now,
-            in_maintenance: false,
+            in_maintenance,
         })
     }
 

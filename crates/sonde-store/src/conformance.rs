@@ -5,7 +5,9 @@ use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
 pub use resources::*;
 
-use crate::{Changes, ConfigStore, Revision};
+use crate::{
+    Change, Changes, ConfigStore, Expected, MaintenanceChange, Put, Remove, ResourceKind, Revision,
+};
 
 mod resources;
 
@@ -91,6 +93,9 @@ async fn changes(store: &dyn ConfigStore, since: Option<Revision>) -> Changes {
         .sort_by(|a, b| (&a.workspace, &a.id).cmp(&(&b.workspace, &b.id)));
     changes.removed.sort();
     changes
+        .maintenance
+        .sort_by(|a, b| (&a.workspace, &a.id).cmp(&(&b.workspace, &b.id)));
+    changes
 }
 
 fn unpacked(changes: &Changes) -> Vec<Monitor> {
@@ -165,6 +170,53 @@ pub async fn what_is_removed_is_told_until_it_comes_back(store: &dyn ConfigStore
     }
 }
 
+pub async fn maintenance_is_told_as_monitors_are(store: &dyn ConfigStore) {
+    let (local, other) = (WorkspaceId::local(), WorkspaceId::new("other").unwrap());
+    let told = |workspace: &WorkspaceId, id: &str, body: Option<&str>| MaintenanceChange {
+        workspace: workspace.clone(),
+        id: id.to_owned(),
+        body: body.map(str::to_owned),
+    };
+    let put = async |workspace: &WorkspaceId, id: &str, body: &str| {
+        let mut change = Change::new(workspace.clone(), None);
+        let put = Put::other(ResourceKind::Maintenance, id, body.to_owned());
+        change.puts.push(put);
+        store.change(change).await.unwrap();
+    };
+    let before = changes(store, None).await;
+    assert_eq!(before.maintenance, []);
+    put(&local, "a", r#"{"no":1}"#).await;
+    put(&other, "a", r#"{"no":2}"#).await;
+    let mut invitation = Change::new(local.clone(), None);
+    let body = r#"{"no":3}"#.to_owned();
+    let invited = Put::other(ResourceKind::Invitation, "a", body);
+    invitation.puts.push(invited);
+    store.change(invitation).await.unwrap();
+    let all = [
+        told(&local, "a", Some(r#"{"no":1}"#)),
+        told(&other, "a", Some(r#"{"no":2}"#)),
+    ];
+    for since in [None, Some(before.revision)] {
+        let found = changes(store, since).await;
+        assert_eq!(found.maintenance, all);
+        assert_eq!((found.changed, found.removed), (vec![], vec![]));
+    }
+    let before = changes(store, None).await.revision;
+    let mut change = Change::new(other.clone(), None);
+    change.removes.push(Remove {
+        kind: ResourceKind::Maintenance,
+        id: "a".to_owned(),
+        expected: Expected::Anything,
+    });
+    store.change(change).await.unwrap();
+    let removed = changes(store, Some(before)).await;
+    assert_eq!(removed.maintenance, [told(&other, "a", None)]);
+    assert_eq!(removed.removed, []);
+    assert!(!removed.is_empty());
+    assert!(changes(store, Some(removed.revision)).await.is_empty());
+    assert_eq!(changes(store, None).await.maintenance, all[..1]);
+}
+
 pub async fn an_unknown_revision_gets_a_complete_answer(store: &dyn ConfigStore) {
     let all = monitors(&["a", "b"]);
     let local = WorkspaceId::local();
@@ -206,6 +258,7 @@ macro_rules! store_conformance {
             one_change_in_many_monitors_is_one_change,
             the_same_again_is_no_change_and_neither_is_another_order,
             what_is_removed_is_told_until_it_comes_back,
+            maintenance_is_told_as_monitors_are,
             an_unknown_revision_gets_a_complete_answer,
             regions_are_those_of_the_monitors,
             resources_are_listed_by_kind_and_id,

@@ -81,8 +81,30 @@ pub struct Changes {
     /// Where the changed ones run.
     pub regions: BTreeSet<Region>,
     pub removed: Vec<(WorkspaceId, MonitorId)>,
+    /// Of all workspaces, as monitors are.
+    pub maintenance: Vec<MaintenanceChange>,
     /// Changed, but not readable: what was known of them stands.
     pub unreadable: Vec<StoreError>,
+}
+
+impl Changes {
+    /// There is nothing in it that anybody would have to follow.
+    pub fn is_empty(&self) -> bool {
+        !self.complete
+            && self.changed.is_empty()
+            && self.removed.is_empty()
+            && self.maintenance.is_empty()
+            && self.unreadable.is_empty()
+    }
+}
+
+/// Maintenance that is another than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaintenanceChange {
+    pub workspace: WorkspaceId,
+    pub id: String,
+    /// As it was put, which need not be readable; none when it was removed.
+    pub body: Option<String>,
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use sonde_queue::{ClassWatermark, WatermarkMessage};
 use sonde_store::Changes;
 
 use crate::plan::{Kept, MISSED_ROWS_AT_MOST, unreadable_ids};
-use crate::{Due, Schedule};
+use crate::{Calendar, Due, Schedule};
 
 /// Backlog planned in one step: it has to fit in memory as messages, and changes wait for its end.
 const STEP: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// All that is scheduled, by class.
 pub(super) struct Classes {
     by_period: Vec<Class>,
+    calendar: Calendar,
     loaded: bool,
 }
 
@@ -52,6 +53,7 @@ impl Classes {
         });
         Self {
             by_period: classes.collect(),
+            calendar: Calendar::default(),
             loaded: false,
         }
     }
@@ -72,6 +74,7 @@ impl Classes {
     pub(super) fn apply(&mut self, changes: Changes, since: Timestamp) {
         let unreadable = unreadable_ids(&changes);
         let complete = changes.complete;
+        self.calendar.apply(changes.maintenance, complete);
         let mut kept: Vec<_> = self.by_period.iter().map(|_| Kept::default()).collect();
         for monitor in changes.changed {
             let index = self.index_of(monitor.interval);
@@ -172,9 +175,15 @@ impl Classes {
             };
             let forgiven = MISSED_ROWS_AT_MOST + patience;
             let plan = class.schedule.advance_to(bound, now, forgiven, STEP);
-            let frequency = &class.frequency;
-            batch.tasks.extend(checks(&plan.due, frequency, now));
-            batch.missed.extend(checks(&plan.missed, frequency, now));
+            for (due, list) in [
+                (&plan.due, &mut batch.tasks),
+                (&plan.missed, &mut batch.missed),
+            ] {
+                for due in due {
+                    let in_maintenance = self.calendar.covers(&due.monitor, due.slot);
+                    list.extend(checks(due, &class.frequency, now, in_maintenance));
+                }
+            }
             if !waited {
                 batch.gap = batch.gap.or(plan.gap); // these classes stopped at the same time
             }
@@ -228,19 +237,25 @@ impl Classes {
     }
 }
 
-/// One check per region of each.
-fn checks(due: &[Due], frequency: &Frequency, now: Timestamp) -> impl Iterator<Item = Check> {
-    due.iter().flat_map(move |due| {
-        due.monitor.regions.iter().map(move |region| Check {
-            monitor: Arc::clone(&due.monitor),
-            region: region.clone(),
-            slot: due.slot,
-            run_id: RunId::SCHEDULED,
-            trigger: Trigger::Schedule,
-            frequency: frequency.clone(),
-            deadline: due.slot + due.monitor.interval,
-            dispatched_at: now,
-            in_maintenance: false,
-        })
+/// One per region.
+fn checks(
+    due: &Due,
+    frequency: &Frequency,
+    now: Timestamp,
+    in_maintenance: bool,
+) -> impl Iterator<Item = Check> {
+    due.monitor.regions.iter().map(move |region| Check {
+        monitor: Arc::clone(&due.monitor),
+        region: region.clone(),
+        slot: due.slot,
+        run_id: RunId::SCHEDULED,
+        trigger: Trigger::Schedule,
+        frequency: frequency.clone(),
+        deadline: due.slot + due.monitor.interval,
+        dispatched_at: now,
+        in_maintenance,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,6 +47,7 @@ impl Machine {
             clock: Arc::clone(&clock) as _,
             settings,
             partitions: 1,
+            maintenance: Arc::default(),
             metrics: DispatcherMetrics::register(&mut Registry::default()),
         };
         Self {

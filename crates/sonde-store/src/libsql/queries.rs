@@ -6,7 +6,7 @@ use sonde_libsql::libsql::{Connection, Row, Rows};
 use sonde_seal::SealingKeys;
 
 use super::{resources, unavailable};
-use crate::{Changes, Monitors, Result, Revision, StoreError, Stored};
+use crate::{Changes, MaintenanceChange, Monitors, Result, Revision, StoreError, Stored};
 
 const MONITOR: &str =
     "SELECT id, body, sealed, version, managed_by, created_us, updated_us FROM resources
@@ -108,15 +108,16 @@ const CHANGES_SINCE: &str = "
 SELECT 'revision' AS what, NULL, NULL, NULL, NULL, revision FROM revisions
     WHERE revision = (SELECT max(revision) FROM revisions)
         AND EXISTS (SELECT 1 FROM revisions WHERE revision = ?1)
-UNION ALL SELECT 'changed', workspace, id, body, sealed, NULL FROM resources
-    WHERE revision > ?1 AND kind = 'monitor'
-UNION ALL SELECT 'removed', workspace, id, NULL, NULL, NULL FROM removed_resources
-    WHERE revision > ?1 AND kind = 'monitor'
+UNION ALL SELECT iif(kind = 'monitor', 'changed', kind), workspace, id, body, sealed, NULL FROM resources
+    WHERE revision > ?1 AND kind IN ('monitor', 'maintenance')
+UNION ALL SELECT iif(kind = 'monitor', 'removed', kind), workspace, id, NULL, NULL, NULL FROM removed_resources
+    WHERE revision > ?1 AND kind IN ('monitor', 'maintenance')
 ";
 
 const EVERYTHING: &str = "
 SELECT 'revision' AS what, NULL, NULL, NULL, NULL, max(revision) FROM revisions
-UNION ALL SELECT 'changed', workspace, id, body, sealed, NULL FROM resources WHERE kind = 'monitor'
+UNION ALL SELECT iif(kind = 'monitor', 'changed', kind), workspace, id, body, sealed, NULL FROM resources
+    WHERE kind IN ('monitor', 'maintenance')
 ";
 
 pub(super) async fn changes(
@@ -163,6 +164,10 @@ async fn collect(
                 Ok(monitor) => changes.changed.push(monitor),
                 Err(error) => changes.unreadable.push(error),
             },
+            "maintenance" => match maintenance(&row) {
+                Ok(change) => changes.maintenance.push(change),
+                Err(error) => changes.unreadable.push(error),
+            },
             _ => match name(row.get_str(1)?, row.get_str(2)?) {
                 Ok(name) => changes.removed.push(name),
                 Err(error) => changes.unreadable.push(error),
@@ -184,6 +189,20 @@ fn changed(row: &Row, packer: &mut Packer, keys: &SealingKeys) -> Result<PackedM
     packer
         .pack(row.get_str(3)?, spec)
         .map_err(|source| corrupt(id, source))
+}
+
+fn maintenance(row: &Row) -> Result<MaintenanceChange> {
+    let (workspace, id) = (row.get_str(1)?, row.get_str(2)?);
+    let workspace = WorkspaceId::new(workspace).map_err(|source| StoreError::Corrupt {
+        what: "maintenance",
+        id: id.to_owned(),
+        source: source.into(),
+    })?;
+    Ok(MaintenanceChange {
+        workspace,
+        id: id.to_owned(),
+        body: row.get(3)?,
+    })
 }
 
 fn parse(id: &str, body: &str, sealed: Option<&str>, keys: &SealingKeys) -> Result<Monitor> {

@@ -86,11 +86,7 @@ async fn tell(replica: &Replica, mut regions: Regions, feed: mpsc::Sender<Change
         match replica.changes(known).await {
             Ok(changes) => {
                 known = Some(changes.revision);
-                let news = changes.complete
-                    || !changes.changed.is_empty()
-                    || !changes.removed.is_empty()
-                    || !changes.unreadable.is_empty();
-                if news {
+                if !changes.is_empty() {
                     regions.learn(&changes).await;
                     if feed.send(changes).await.is_err() {
                         return;

@@ -1,11 +1,13 @@
-//! What this machine watches: the monitors of its file, and those that came through the API.
+//! What this machine watches: the monitors of its file, and those that came through the API; and their maintenance.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sonde_core::{Monitor, MonitorId, WorkspaceId};
+use sonde_dispatcher::Calendar;
 use sonde_store::{
-    Actor, ActorKind, Change, ConfigStore, Expected, Only, Put, Remove, ResourceKind, Result,
+    Actor, ActorKind, Change, ConfigStore, Expected, MaintenanceChange, Only, Put, Remove,
+    ResourceKind, Result,
 };
 
 pub(super) type Monitors = Arc<[Arc<Monitor>]>;
@@ -54,4 +56,22 @@ pub(super) async fn load(store: &dyn ConfigStore) -> Result<Monitors> {
         tracing::error!(error, "a stored monitor is unreadable and not watched");
     }
     Ok(found.into_values().into_iter().map(Arc::new).collect())
+}
+
+/// Makes the calendar as the store has it.
+pub(super) async fn follow_maintenance(
+    store: &dyn ConfigStore,
+    calendar: &Mutex<Calendar>,
+) -> Result<()> {
+    let workspace = WorkspaceId::local();
+    let kind = ResourceKind::Maintenance;
+    let found = store.resources(&workspace, kind, "", u32::MAX).await?;
+    let all = found.into_iter().map(|stored| MaintenanceChange {
+        workspace: workspace.clone(),
+        id: stored.value.id,
+        body: Some(stored.value.body),
+    });
+    let mut calendar = calendar.lock().unwrap_or_else(PoisonError::into_inner);
+    calendar.apply(all.collect(), true);
+    Ok(())
 }

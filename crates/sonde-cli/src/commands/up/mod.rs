@@ -9,13 +9,13 @@ mod reload;
 mod roles;
 mod serve;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
-use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
+use sonde_dispatcher::{Calendar, Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
 use sonde_probe::{Egress, Targets};
 use sonde_queue::memory::MemoryQueue;
@@ -43,6 +43,7 @@ struct Machine {
     queue: Arc<MemoryQueue>,
     results: Arc<LibsqlResults>,
     store: Arc<LibsqlStore>,
+    maintenance: Arc<Mutex<Calendar>>,
     clock: Arc<dyn Clock>,
     settings: QueueSettings,
     /// Held for as long as the process lives: two processes on one directory would account twice.
@@ -89,6 +90,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         service: service.clone(),
         bus: Arc::clone(&machine.queue) as _,
         publish,
+        maintenance: Arc::clone(&machine.maintenance),
         metrics: checker_metrics,
     };
     roles.spawn(Stage::Inflow, "reload", |stop| reload.run(stop));
@@ -133,6 +135,9 @@ impl Machine {
             .context("cannot open results")?;
         let store = LibsqlStore::open(&data.configuration(), data.secret_keys()?).await;
         let store = store.context("cannot open the configuration store")?;
+        let maintenance = Arc::default();
+        let followed = configured::follow_maintenance(&store, &maintenance).await;
+        followed.context("cannot read maintenance")?;
         let queue = Arc::new(MemoryQueue::new());
         let topology = Topology::new(&settings, std::slice::from_ref(&options.region), PARTITIONS);
         queue
@@ -143,6 +148,7 @@ impl Machine {
             queue,
             results: Arc::new(results),
             store: Arc::new(store),
+            maintenance,
             clock: Arc::new(SystemClock),
             settings,
             data: Arc::new(data),
@@ -197,6 +203,7 @@ impl Machine {
             clock: Arc::clone(&self.clock),
             settings: self.settings.clone(),
             partitions: PARTITIONS,
+            maintenance: Arc::clone(&self.maintenance),
             metrics: DispatcherMetrics::register(registry),
         };
         let dispatched = dispatcher.metrics.clone();

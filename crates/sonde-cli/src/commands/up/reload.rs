@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sonde_checker::CheckerMetrics;
 use sonde_core::{Monitor, MonitorId, QueueSettings};
+use sonde_dispatcher::Calendar;
 use sonde_queue::{Bus, Topic};
 use sonde_service::Service;
 use sonde_store::libsql::LibsqlStore;
@@ -34,6 +35,7 @@ pub(super) struct Reload {
     pub(super) service: Service,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) publish: watch::Sender<Arc<[Arc<Monitor>]>>,
+    pub(super) maintenance: Arc<Mutex<Calendar>>,
     pub(super) metrics: CheckerMetrics,
 }
 
@@ -120,7 +122,13 @@ impl Reload {
             }
         };
         match configured::save(&*self.store, &self.source.name(), &monitors).await {
-            Ok(monitors) => self.publish(monitors),
+            Ok(monitors) => {
+                let reloaded = self.publish(monitors);
+                if matches!(reloaded, Reloaded::Unchanged) {
+                    tracing::info!("the configuration says the same as before");
+                }
+                reloaded
+            }
             Err(error) => {
                 let error = sonde_core::chain(&error);
                 tracing::error!(
@@ -134,6 +142,14 @@ impl Reload {
 
     /// What came through the API; true when it changes what is watched.
     async fn take_over(&self) -> bool {
+        let followed = configured::follow_maintenance(&*self.store, &self.maintenance).await;
+        if let Err(error) = followed {
+            let error = sonde_core::chain(&error);
+            tracing::error!(
+                error,
+                "cannot read the changed maintenance: that before stays"
+            );
+        }
         match configured::load(&*self.store).await {
             Ok(monitors) => matches!(self.publish(monitors), Reloaded::Changed),
             Err(error) => {
@@ -146,7 +162,6 @@ impl Reload {
 
     fn publish(&self, monitors: Monitors) -> Reloaded {
         if *monitors == **self.publish.borrow() {
-            tracing::info!("the configuration says the same as before");
             return Reloaded::Unchanged;
         }
         self.metrics.watch_only(watched(&monitors));
