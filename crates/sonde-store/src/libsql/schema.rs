@@ -5,7 +5,7 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES, REQUESTS];
+pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -310,4 +310,9 @@ CREATE TRIGGER forget_requests AFTER INSERT ON requests BEGIN
     DELETE FROM requests WHERE claimed_us < NEW.claimed_us - 86400000000;
 END;
 CREATE INDEX audit_of_resource ON audit (workspace, kind, id, number);
+";
+
+/// What is new is put after all others, each of it: ten thousand at once looked at all that there were, each of them.
+const POSITIONS: &str = "
+CREATE INDEX resources_position ON resources (workspace, kind, position);
 ";
