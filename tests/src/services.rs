@@ -4,6 +4,7 @@
 //! Without the variable that names a component there is none, which is said on stderr; with `SONDE_TEST_STRICT` that
 //! fails the test instead.
 
+mod oidc;
 mod private;
 
 use std::env;
@@ -15,6 +16,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use oidc::{OidcProvider, oidc_provider};
 pub use private::{Broker, Engine, Libsql, Process, broker, engine, libsql};
 
 /// For one request to a component: creating a virtual host on a busy machine takes seconds.

@@ -186,17 +186,17 @@ pub struct Process {
 }
 
 /// How a component is started.
-struct Launch {
-    command: Vec<String>,
+pub(super) struct Launch {
+    pub(super) command: Vec<String>,
     /// Answers with success once it can be used.
-    ready: String,
+    pub(super) ready: String,
     /// Where the command is only a script around the process that counts.
-    pid_file: Option<PathBuf>,
+    pub(super) pid_file: Option<PathBuf>,
 }
 
 impl Process {
     /// On any `ports` consecutive free ports. Somebody else may take one of them in the meantime: then on others.
-    async fn start(ports: u16, launch: impl Fn(&Path, u16) -> Launch) -> Self {
+    pub(super) async fn start(ports: u16, launch: impl Fn(&Path, u16) -> Launch) -> Self {
         let mut failure = String::new();
         for _ in 0..3 {
             let directory = tempfile::tempdir().expect("a temporary folder");
