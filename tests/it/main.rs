@@ -9,6 +9,7 @@
 mod amqp;
 mod amqp_failures;
 mod api_monitors;
+mod api_oidc;
 mod api_refusals;
 mod cli;
 mod cli_apply;
