@@ -74,7 +74,25 @@ async fn it_works_over_regions_and_answers_while_the_primary_is_away() {
         .new_key(&["monitors:read", "monitors:write"], None)
         .await;
     assert_eq!(key.get("/v1/monitors/web").await.0, 200);
+    dispatchers_mark_what_is_in_maintenance(&owner).await;
     reads_go_on_without_the_primary(&mut fleet, &owner, &key).await;
+}
+
+async fn dispatchers_mark_what_is_in_maintenance(owner: &Caller) {
+    let window = json!({ "from": "2026-01-01T00:00:00Z", "to": "2126-01-01T00:00:00Z" });
+    let maintenance = json!({
+        "title": "a century of patches", "monitors": { "ids": ["web"] }, "schedule": { "once": window },
+    });
+    let (status, made) = owner.post("/v1/maintenance", &maintenance).await;
+    assert_eq!(status, 201, "{made}");
+    let newest = async || {
+        let path = "/v1/monitors/web/results?limit=1&trigger=schedule";
+        owner.get(path).await.1["results"][0]["in_maintenance"].clone()
+    };
+    wait_until(PATIENCE, async || newest().await == true).await;
+    let path = format!("/v1/maintenance/{}", made["id"].as_str().unwrap());
+    assert_eq!(owner.delete(&path).await.0, 204);
+    wait_until(PATIENCE, async || newest().await == false).await;
 }
 
 /// An API, and its owner.
@@ -156,7 +174,7 @@ async fn made_up_requests_find_no_fault() {
         .args(["run", &document, "--header", &header, "--no-color"])
         .args([
             "--phases",
-            "examples,coverage,fuzzing",
+            "examples,coverage,fuzzing,stateful",
             "--max-examples",
             EXAMPLES,
         ])
@@ -190,6 +208,8 @@ async fn made_up_requests_find_no_fault() {
     let begin = report.find("= FAILURES").unwrap_or_default();
     let shown: String = report[begin..].chars().take(12_000).collect();
     assert!(run.status.success(), "{shown}\n{}", api.log());
+    // With a key that is not taken, every answer would be a documented one.
+    assert_eq!(key.get("/v1/monitors").await.0, 200);
     assert!(!api.log().contains("panicked"), "{}", api.log());
 }
 
@@ -197,7 +217,7 @@ async fn made_up_requests_find_no_fault() {
 const EXAMPLES: &str = "10";
 const LONGEST: &str = "200";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-    response_schema_conformance,response_headers_conformance";
+    response_schema_conformance,response_headers_conformance,ignored_auth";
 
 /// The program, where there is one; none is no reason to fail where a developer has none.
 fn schemathesis() -> Option<std::ffi::OsString> {
