@@ -78,6 +78,10 @@ impl Member {
             let skewed = fleet.options.skewed.filter(|skewed| skewed.0 == region);
             environment.extend(skewed.into_iter().flat_map(|(_, seconds)| lie(seconds)));
         }
+        if role == Role::Api {
+            // Made up requests come faster than those of people, and would all be told so.
+            environment.push(("SONDE_REQUESTS_PER_MINUTE".into(), "1000000".into()));
+        }
         let mut member = Self {
             name,
             role,
