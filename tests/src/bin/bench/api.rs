@@ -44,7 +44,9 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let all = apply(&server, secret, folder.path(), MONITORS).await?;
     say(format!("apply of {MONITORS} monitors: {all:.2} s"));
     for path in QUESTIONS {
-        say(ask(&owner, path).await?);
+        // One key may not ask for all of it within a minute.
+        let scopes = ["monitors:read", "results:read", "audit:read"];
+        say(ask(&owner.new_key(&scopes, None).await, path).await?);
     }
     Ok(())
 }
@@ -78,11 +80,11 @@ async fn apply(
 }
 
 /// One after the other, as one person asks.
-async fn ask(owner: &Caller, path: &str) -> anyhow::Result<String> {
+async fn ask(caller: &Caller, path: &str) -> anyhow::Result<String> {
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
         let started = Instant::now();
-        let (status, body) = owner.get(path).await;
+        let (status, body) = caller.get(path).await;
         ensure!(status == 200, "{path}: {body}");
         took.push(started.elapsed().as_secs_f64() * 1e3);
     }
