@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sonde_core::{MaskError, Timestamp};
 
-use crate::secret::Hidden;
+use crate::secret::Placed;
 use crate::validation::Problems;
 use crate::{ChannelProblem, Message, Notice, channels};
 
@@ -11,8 +11,7 @@ use crate::{ChannelProblem, Message, Notice, channels};
 pub(crate) trait Settings {
     fn validate(&self, problems: &mut Problems);
 
-    /// Each with its place, which is the same for the same secret of another version.
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
         Vec::new()
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sonde_core::Timestamp;
 
 use crate::channel::Settings;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::validation::Problems;
 use crate::{Message, Notice, SecretUrl};
 
@@ -23,8 +23,8 @@ macro_rules! hook {
                 problems.look_at_secret_url("url", &self.url);
             }
 
-            fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-                vec![("url".to_owned(), &mut self.url)]
+            fn secrets(&mut self) -> Vec<Placed<'_>> {
+                vec![at("url", &mut self.url)]
             }
 
             fn receiver(&self) -> String {

@@ -12,6 +12,9 @@ use uuid::Uuid;
 
 use crate::text::{html, length, markdown, one_line, slack};
 
+/// What links to an incident.
+pub(crate) const OPEN: &str = "Open the incident";
+
 /// So that a headline whose every letter is escaped still fits a Discord title, 256.
 const LONGEST_NAME: usize = 100;
 const LONGEST_VALUE: usize = 300;
@@ -218,18 +221,21 @@ impl Notice {
 
     fn regions(&self) -> Vec<Line> {
         let regions = &self.incident.regions;
-        let failing: Vec<_> = regions
+        let counts = |region: &&RegionNotice| match self.incident.cause {
+            IncidentCause::Down => region.outcome == Outcome::Failed,
+            IncidentCause::Degraded => {
+                matches!(region.outcome, Outcome::Failed | Outcome::Degraded)
+            }
+            IncidentCause::Unknown => region.outcome == Outcome::Missed,
+        };
+        let count = regions.iter().filter(counts).count();
+        let share = format!("{count} of {} regions", regions.len());
+        let share = (count > 0).then(|| Line::new("Where", &share));
+        let failing = regions
             .iter()
-            .filter(|it| it.outcome != Outcome::Ok)
-            .collect();
-        if failing.is_empty() {
-            return Vec::new();
-        }
-        let share = format!("{} of {} regions", failing.len(), regions.len());
-        let shown = failing.iter().take(MOST_REGIONS).map(|it| it.line());
-        std::iter::once(Line::new("Where", &share))
-            .chain(shown)
-            .collect()
+            .filter(|region| region.outcome != Outcome::Ok);
+        let failing = failing.take(MOST_REGIONS).map(RegionNotice::line);
+        share.into_iter().chain(failing).collect()
     }
 
     fn lasted(&self) -> String {
@@ -269,30 +275,33 @@ impl Notice {
         self.body_and_link(most, Line::plain)
     }
 
+    /// [`Self::body`] as HTML, and the link.
+    pub(crate) fn html(&self, most: usize) -> String {
+        let body = self.body(most, Line::html);
+        match &self.link {
+            Some(link) => format!("{body}\n<a href=\"{}\">{OPEN}</a>", html(link.as_str())),
+            None => body,
+        }
+    }
+
     /// The same with texts that no receiver stumbles over: each on one line, and none without end.
     pub(crate) fn bounded(&self) -> Self {
         let mut bounded = self.clone();
         let incident = &mut bounded.incident;
-        let failed = incident.failed.iter_mut();
-        let texts = failed
-            .flat_map(|failed| {
-                [
-                    &mut failed.assertion,
-                    &mut failed.expected,
-                    &mut failed.seen,
-                ]
-            })
-            .chain(
-                incident
-                    .regions
-                    .iter_mut()
-                    .filter_map(|it| it.message.as_mut()),
-            )
-            .chain(&mut incident.tags)
-            .chain(&mut incident.acknowledged_by)
-            .chain([&mut incident.name, &mut incident.target]);
-        for text in texts {
-            *text = one_line(text, LONGEST_RAW);
+        let bound = |text: &mut String| *text = one_line(text, LONGEST_RAW);
+        bound(&mut incident.name);
+        bound(&mut incident.target);
+        incident.acknowledged_by.iter_mut().for_each(bound);
+        incident.tags.iter_mut().for_each(bound);
+        let messages = incident
+            .regions
+            .iter_mut()
+            .map(|region| &mut region.message);
+        messages.flatten().for_each(bound);
+        for failed in &mut incident.failed {
+            bound(&mut failed.assertion);
+            bound(&mut failed.expected);
+            bound(&mut failed.seen);
         }
         bounded
     }
@@ -408,5 +417,33 @@ mod tests {
         let notice = Notice::sample(NoticeEvent::Resolved);
         let text = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice);
+    }
+
+    #[test]
+    fn lines_say_what_there_is_to_know() {
+        let mut notice = Notice::sample(NoticeEvent::Acknowledged);
+        let incident = &mut notice.incident;
+        incident.acknowledged_by = Some("ada@example.com".to_owned());
+        incident.caused_by = Some(MonitorId::new("router").unwrap());
+        incident.flapping = true;
+        incident.regions[0].message = Some("503\nService Unavailable".to_owned());
+        incident.regions[2].outcome = Outcome::Missed;
+        let expected = "\
+Target: https://shop.example/health_check
+Since: 2026-11-27 12:00:00 UTC
+Where: 2 of 3 regions
+eu-west: failed since 2026-11-27 11:59:00 UTC: 503 Service Unavailable (assertion_status)
+us-east: failed since 2026-11-27 11:59:00 UTC: no connection in time (connect_timeout)
+ap-south: missed since 2026-11-27 11:59:00 UTC
+Assertion: status == 200: expected 200, saw 503
+Acknowledged by: ada@example.com
+Caused by: router
+Flapping: it fails and recovers again and again
+Tags: shop, payments";
+        assert_eq!(notice.body(usize::MAX, Line::plain), expected);
+        let first = "Target: https://shop.example/health_check";
+        assert_eq!(notice.body(first.len() + 20, Line::plain), first);
+        notice.incident.cause = IncidentCause::Unknown;
+        assert_eq!(notice.lines()[2].plain(), "Where: 1 of 3 regions");
     }
 }

@@ -35,6 +35,13 @@ pub(crate) trait Hidden {
     fn is_masked(&self) -> bool;
 }
 
+/// A secret and its place, which is the same for the same secret of another version.
+pub(crate) type Placed<'a> = (String, &'a mut dyn Hidden);
+
+pub(crate) fn at(place: impl Into<String>, secret: &mut impl Hidden) -> Placed<'_> {
+    (place.into(), secret)
+}
+
 impl Hidden for Secret {
     fn text(&mut self) -> &mut String {
         &mut self.0

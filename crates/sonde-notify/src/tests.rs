@@ -196,8 +196,8 @@ fn all_problems_are_told_at_once_and_none_repeats_a_secret() {
             "webhook.headers.Host: is set by Sonde",
             "webhook.headers.X\r\nY: the name of a header",
             "webhook.headers.X\r\nY: the value of a header",
-            "webhook.body: a notice has no `nothing`",
             "webhook.body: a notice has no `incident.nome`",
+            "webhook.body: a notice has no `nothing`",
         ],
     );
     check_problems(
@@ -343,6 +343,10 @@ fn what_is_new_stays_and_secrets_of_another_kind_are_none() {
         "url": "https://a.example/one", "headers": { "x-a": "old", "X-C": "new" },
     } }));
     assert_eq!(sent, expected);
+    let mut moved = channel(json!({ "webhook": {
+        "url": "https://b.example/two", "headers": { "X-A": "REDACTED" },
+    } }));
+    assert_eq!(moved.unmask(Some(&stored)), Err(MaskError::OtherTarget));
     let mut slack = channel(json!({ "slack": { "url": "https://a.example/REDACTED" } }));
     assert_eq!(slack.unmask(Some(&stored)), Err(MaskError::Nothing));
 }
@@ -359,51 +363,65 @@ fn debug_output_holds_no_secret() {
     }
 }
 
+/// What one kind of channel says of a notice, at a place in its body.
+#[track_caller]
+fn said(kind: &str, pointer: &str, notice: &Notice) -> String {
+    let channel = samples()
+        .into_iter()
+        .find(|sample| sample.kind() == kind)
+        .unwrap();
+    let body: Value = serde_json::from_str(&http(&channel, notice).body).unwrap();
+    body.pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap()
+        .to_owned()
+}
+
 #[test]
 fn hostile_text_mentions_nobody_and_breaks_out_of_nothing() {
-    let hostile =
-        "</b><script>x</script> <!channel> @everyone [a](https://evil.example)\r\nBcc: a@b";
+    let hostile = "</b><script> <!channel> @everyone [a](https://evil.example)\r\nBcc: a@b";
     let mut notice = Notice::sample(NoticeEvent::Opened);
     notice.incident.name = hostile.to_owned();
     notice.incident.target = hostile.to_owned();
     notice.incident.tags = vec![hostile.to_owned()];
     notice.incident.failed[0].seen = hostile.to_owned();
     notice.incident.regions[0].message = Some(hostile.to_owned());
-    for channel in samples() {
-        let text = match channel.message(&notice, sent_at()) {
-            Message::Http(request) => request.body,
-            Message::Mail(mail) => {
-                assert!(!mail.subject.contains(['\r', '\n']));
-                mail.html
-            }
-            Message::Command(_) => continue,
-        };
-        let absent: &[&str] = match channel.kind() {
-            "email" | "telegram" => &["<script", "</b><"],
-            // Its headlines and its fallback know no markup.
-            "google_chat" => &["text\":\"</b>", "<br></b>", "</b>: </b>"],
-            "slack" => &["<!", "<script"],
-            "discord" | "mattermost" | "rocket_chat" => &["@everyone", " [a]", " <"],
-            "mastodon" => &["@everyone"],
-            _ => &[],
-        };
-        for markup in absent {
-            assert!(!text.contains(markup), "{}: {text}", channel.kind());
+    let check = |kind: &str, pointer: &str, absent: &[&str]| {
+        let text = said(kind, pointer, &notice);
+        assert!(text.contains("evil.example"), "{kind}: {text}");
+        for markup in absent.iter().chain(&["\r"]) {
+            assert!(!text.contains(markup), "{kind}: {text}");
         }
+    };
+    let html = ["<script", "<!", ": </b>"];
+    check("telegram", "/text", &html);
+    check("matrix", "/formatted_body", &html);
+    let card = "/cardsV2/0/card/sections/0/widgets/0/textParagraph/text";
+    check("google_chat", card, &html);
+    check(
+        "slack",
+        "/attachments/0/blocks/0/text/text",
+        &["<script", "<!"],
+    );
+    check("slack", "/attachments/0/fallback", &["<script", "<!"]);
+    let markdown = ["@everyone", " [", " <", ": <"];
+    check("discord", "/embeds/0/title", &markdown);
+    check("discord", "/embeds/0/description", &markdown);
+    check("mattermost", "/attachments/0/text", &markdown);
+    check("rocket_chat", "/attachments/0/text", &markdown);
+    check("mastodon", "/status", &["@everyone"]);
+    let email = channel(json!({ "email": { "to": ["ops@example.com"] } }));
+    let Message::Mail(mail) = email.message(&notice, sent_at()) else {
+        panic!("e-mail makes mails");
+    };
+    assert!(!mail.subject.contains(['\r', '\n']));
+    for markup in html {
+        assert!(!mail.html.contains(markup), "{}", mail.html);
     }
 }
 
 #[test]
 fn the_longest_text_stays_within_what_vendors_take() {
-    #[track_caller]
-    fn check(channel: &str, pointer: &str, most: usize, notice: &Notice) {
-        let mut samples = samples().into_iter();
-        let channel = samples.find(|sample| sample.kind() == channel).unwrap();
-        let body: Value = serde_json::from_str(&http(&channel, notice).body).unwrap();
-        let text = body.pointer(pointer).and_then(Value::as_str).unwrap();
-        let length = text.encode_utf16().count();
-        assert!((most / 10..=most).contains(&length), "{length} of {most}");
-    }
     let long = "&@*🔥".repeat(5000);
     let mut notice = Notice::sample(NoticeEvent::Reminded);
     notice.incident.cause = IncidentCause::Degraded;
@@ -422,13 +440,20 @@ fn the_longest_text_stays_within_what_vendors_take() {
         region.message = Some(long.clone());
         region.outcome = Outcome::Failed;
     }
-    check("slack", "/attachments/0/blocks/0/text/text", 3000, &notice);
-    check("discord", "/embeds/0/title", 256, &notice);
-    check("discord", "/embeds/0/description", 4096, &notice);
-    check("telegram", "/text", 4096, &notice);
-    check("opsgenie", "/message", 130, &notice);
-    check("pushover", "/title", 250, &notice);
-    check("pushover", "/message", 1024, &notice);
-    check("mastodon", "/status", 500, &notice);
-    check("ntfy", "/message", 4096 / 3, &notice);
+    let check = |kind: &str, pointer: &str, most: usize| {
+        let length = said(kind, pointer, &notice).encode_utf16().count();
+        assert!(
+            (most / 10..=most).contains(&length),
+            "{kind}: {length} of {most}"
+        );
+    };
+    check("slack", "/attachments/0/blocks/0/text/text", 3000);
+    check("discord", "/embeds/0/title", 256);
+    check("discord", "/embeds/0/description", 4096);
+    check("telegram", "/text", 4096);
+    check("opsgenie", "/message", 130);
+    check("pushover", "/title", 250);
+    check("pushover", "/message", 1024);
+    check("mastodon", "/status", 500);
+    check("ntfy", "/message", 4096 / 3);
 }

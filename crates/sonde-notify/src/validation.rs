@@ -88,11 +88,9 @@ impl Problems {
     pub(crate) fn look_at_id(&mut self, path: &str, id: &str, more: &str) {
         let valid = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
         if !(1..=LONGEST_TEXT).contains(&id.len()) || !id.chars().all(valid) {
-            let more: Vec<String> = more.chars().map(|c| format!(" `{c}`")).collect();
-            let message = format!(
-                "must be 1 to {LONGEST_TEXT} ASCII letters, digits or any of{}",
-                more.concat()
-            );
+            let more: Vec<String> = more.chars().map(|c| format!(", `{c}`")).collect();
+            let more = more.concat();
+            let message = format!("must be 1 to {LONGEST_TEXT} of A-Z, a-z, 0-9{more}");
             self.add(path, message);
         }
     }

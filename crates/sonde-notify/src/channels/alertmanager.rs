@@ -10,7 +10,7 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at, origin};
 use crate::validation::Problems;
 use crate::{Message, Notice, NoticeEvent, Secret};
 
@@ -62,16 +62,13 @@ impl Settings for Alertmanager {
         }
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        let mut secrets: Vec<(String, &mut dyn Hidden)> = Vec::new();
-        if let Some(password) = &mut self.password {
-            secrets.push(("password".to_owned(), password));
-        }
-        secrets
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        let password = self.password.iter_mut();
+        password.map(|password| at("password", password)).collect()
     }
 
     fn receiver(&self) -> String {
-        crate::secret::origin(&self.url)
+        origin(&self.url)
     }
 
     fn message(&self, notice: &Notice, at: Timestamp) -> Message {

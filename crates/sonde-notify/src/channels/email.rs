@@ -8,7 +8,7 @@ use crate::channel::Settings;
 use crate::message::Mail;
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Line, Message, Notice, NoticeEvent};
+use crate::{Message, Notice, NoticeEvent};
 
 const MOST_ADDRESSES: usize = 50;
 
@@ -58,15 +58,8 @@ fn message_id(notice: &Notice, id: Uuid) -> String {
 }
 
 fn page(headline: &str, notice: &Notice) -> String {
-    let lines = notice.body(usize::MAX, Line::html).replace('\n', "<br>\n");
-    let link = notice.link.as_ref().map(|link| {
-        let link = html(link.as_str());
-        format!("<p><a href=\"{link}\">Open the incident</a></p>\n")
-    });
-    format!(
-        "<h2 style=\"color:#{:06x}\">{}</h2>\n<p>{lines}</p>\n{}",
-        notice.severity().colour(),
-        html(headline),
-        link.unwrap_or_default()
-    )
+    let colour = notice.severity().colour();
+    let headline = html(headline);
+    let lines = notice.html(usize::MAX).replace('\n', "<br>\n");
+    format!("<h2 style=\"color:#{colour:06x}\">{headline}</h2>\n<p>{lines}</p>\n")
 }

@@ -9,7 +9,7 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::Command;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::validation::Problems;
 use crate::{Message, Notice, Secret};
 
@@ -48,12 +48,10 @@ impl Settings for Exec {
         }
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        let places = self.environment.iter_mut();
-        let secret = |(name, value): (&String, _)| (format!("environment.{name}"), value);
-        places
-            .map(secret)
-            .map(|(place, value): (String, &mut Secret)| (place, value as &mut dyn Hidden))
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        let environment = self.environment.iter_mut();
+        environment
+            .map(|(name, value)| at(format!("environment.{name}"), value))
             .collect()
     }
 

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::GoogleChat;
 use crate::message::HttpRequest;
+use crate::notice::OPEN;
 use crate::{Line, Notice};
 
 /// Cards hold 32 kB together.
@@ -14,8 +15,7 @@ impl GoogleChat {
         let body = notice.body(LONGEST_BODY, Line::html).replace('\n', "<br>");
         let mut widgets = vec![json!({ "textParagraph": { "text": body } })];
         if let Some(link) = &notice.link {
-            let button =
-                json!({ "text": "Open the incident", "onClick": { "openLink": { "url": link } } });
+            let button = json!({ "text": OPEN, "onClick": { "openLink": { "url": link } } });
             widgets.push(json!({ "buttonList": { "buttons": [button] } }));
         }
         let headline = notice.headline();

@@ -6,7 +6,7 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::{Hidden, origin};
+use crate::secret::{Placed, at, origin};
 use crate::text::{length, without_mentions};
 use crate::validation::Problems;
 use crate::{Message, Notice, Secret};
@@ -40,8 +40,8 @@ impl Settings for Mastodon {
         problems.look_at_secret("access_token", &self.access_token);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("access_token".to_owned(), &mut self.access_token)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("access_token", &mut self.access_token)]
     }
 
     fn receiver(&self) -> String {

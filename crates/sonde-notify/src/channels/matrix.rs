@@ -7,10 +7,10 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::{Hidden, origin};
+use crate::secret::{Placed, at, origin};
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Line, Message, Notice, Secret};
+use crate::{Message, Notice, Secret};
 
 /// Events hold 64 KiB, and this is said twice.
 const LONGEST_BODY: usize = 8000;
@@ -35,8 +35,8 @@ impl Settings for Matrix {
         problems.look_at_secret("access_token", &self.access_token);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("access_token".to_owned(), &mut self.access_token)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("access_token", &mut self.access_token)]
     }
 
     fn receiver(&self) -> String {
@@ -45,12 +45,8 @@ impl Settings for Matrix {
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
         let headline = notice.headline();
-        let lines = notice.body(LONGEST_BODY, Line::html).replace('\n', "<br>");
-        let mut formatted = format!("<strong>{}</strong><br>{lines}", html(&headline));
-        if let Some(link) = &notice.link {
-            let link = html(link.as_str());
-            formatted = format!("{formatted}<br><a href=\"{link}\">Open the incident</a>");
-        }
+        let lines = notice.html(LONGEST_BODY).replace('\n', "<br>");
+        let formatted = format!("<strong>{}</strong><br>{lines}", html(&headline));
         let body = json!({
             "msgtype": "m.text",
             "body": format!("{headline}\n{}", notice.plain(LONGEST_BODY)),

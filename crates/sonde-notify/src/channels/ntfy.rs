@@ -6,7 +6,7 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::{Hidden, origin};
+use crate::secret::{Placed, at, origin};
 use crate::validation::Problems;
 use crate::{Message, Notice, Secret, Severity};
 
@@ -37,12 +37,9 @@ impl Settings for Ntfy {
         }
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        let mut secrets: Vec<(String, &mut dyn Hidden)> = Vec::new();
-        if let Some(token) = &mut self.token {
-            secrets.push(("token".to_owned(), token));
-        }
-        secrets
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        let token = self.token.iter_mut();
+        token.map(|token| at("token", token)).collect()
     }
 
     fn receiver(&self) -> String {

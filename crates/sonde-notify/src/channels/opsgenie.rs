@@ -1,13 +1,13 @@
 //! Opsgenie, and Jira Service Management behind the same API: the incident's id is the alert's alias.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sonde_core::Timestamp;
 
 use super::DataRegion;
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::text::{one_line, shortened};
 use crate::validation::Problems;
 use crate::{Message, Notice, NoticeEvent, Secret, Severity};
@@ -32,8 +32,8 @@ impl Settings for Opsgenie {
         problems.look_at_secret("api_key", &self.api_key);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("api_key".to_owned(), &mut self.api_key)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("api_key", &mut self.api_key)]
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
@@ -60,7 +60,7 @@ impl Settings for Opsgenie {
     }
 }
 
-fn alert(notice: &Notice) -> serde_json::Value {
+fn alert(notice: &Notice) -> Value {
     let priority = match notice.severity() {
         Severity::Critical => "P1",
         Severity::Warning => "P3",

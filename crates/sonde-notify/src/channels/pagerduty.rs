@@ -9,9 +9,13 @@ use sonde_core::Timestamp;
 use super::DataRegion;
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
+use crate::text::one_line;
 use crate::validation::Problems;
 use crate::{Message, Notice, NoticeEvent, Secret, Severity};
+
+/// Enough to know it by; the details have all of it.
+const LONGEST_SOURCE: usize = 255;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,11 +27,11 @@ pub struct PagerDuty {
 
 impl Settings for PagerDuty {
     fn validate(&self, problems: &mut Problems) {
-        problems.look_at_id("routing_key", &self.routing_key.0, "+_-");
+        problems.look_at_secret("routing_key", &self.routing_key);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("routing_key".to_owned(), &mut self.routing_key)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("routing_key", &mut self.routing_key)]
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
@@ -70,7 +74,7 @@ fn payload(notice: &Notice) -> Value {
     }
     json!({
         "summary": notice.headline(),
-        "source": notice.incident.target,
+        "source": one_line(&notice.incident.target, LONGEST_SOURCE),
         "severity": severity,
         "timestamp": notice.at,
         "component": notice.incident.monitor,

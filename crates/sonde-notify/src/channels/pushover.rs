@@ -6,7 +6,8 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::notice::OPEN;
+use crate::secret::{Placed, at};
 use crate::validation::Problems;
 use crate::{Line, Message, Notice, Secret, Severity};
 
@@ -24,15 +25,12 @@ pub struct Pushover {
 
 impl Settings for Pushover {
     fn validate(&self, problems: &mut Problems) {
-        problems.look_at_id("token", &self.token.0, "");
-        problems.look_at_id("user", &self.user.0, "");
+        problems.look_at_secret("token", &self.token);
+        problems.look_at_secret("user", &self.user);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![
-            ("token".to_owned(), &mut self.token),
-            ("user".to_owned(), &mut self.user),
-        ]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("token", &mut self.token), at("user", &mut self.user)]
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
@@ -48,7 +46,7 @@ impl Settings for Pushover {
         });
         if let Some(link) = &notice.link {
             body["url"] = link.as_str().into();
-            body["url_title"] = "Open the incident".into();
+            body["url_title"] = OPEN.into();
         }
         HttpRequest::json("https://api.pushover.net/1/messages.json", &body)
             .accepted_when("status", 1)

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Slack;
 use crate::message::HttpRequest;
+use crate::notice::OPEN;
 use crate::text::slack;
 use crate::{Line, Notice};
 
@@ -15,7 +16,7 @@ impl Slack {
         let headline = slack(&notice.headline());
         let mut text = format!("*{headline}*\n{}", notice.body(LONGEST_BODY, Line::slack));
         if let Some(link) = &notice.link {
-            text = format!("{text}\n<{}|Open the incident>", slack(link.as_str()));
+            text = format!("{text}\n<{}|{OPEN}>", slack(link.as_str()));
         }
         let section = json!({
             "type": "section",

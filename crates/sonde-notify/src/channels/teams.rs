@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Teams;
 use crate::message::HttpRequest;
+use crate::notice::OPEN;
 use crate::{Notice, Severity};
 
 impl Teams {
@@ -32,8 +33,7 @@ impl Teams {
             "body": blocks,
         });
         if let Some(link) = &notice.link {
-            let action =
-                json!({ "type": "Action.OpenUrl", "title": "Open the incident", "url": link });
+            let action = json!({ "type": "Action.OpenUrl", "title": OPEN, "url": link });
             card["actions"] = [action].into();
         }
         let attachment = json!({

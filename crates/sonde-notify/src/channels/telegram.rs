@@ -6,10 +6,10 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Line, Message, Notice, Secret};
+use crate::{Message, Notice, Secret};
 
 /// Of a message, 4096, without headline and link.
 const LONGEST_BODY: usize = 3000;
@@ -32,20 +32,13 @@ impl Settings for Telegram {
         problems.look_at_id("chat_id", &self.chat_id, "@_-");
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("token".to_owned(), &mut self.token)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("token", &mut self.token)]
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
         let headline = html(&notice.headline());
-        let mut text = format!(
-            "<b>{headline}</b>\n{}",
-            notice.body(LONGEST_BODY, Line::html)
-        );
-        if let Some(link) = &notice.link {
-            let link = html(link.as_str());
-            text = format!("{text}\n<a href=\"{link}\">Open the incident</a>");
-        }
+        let text = format!("<b>{headline}</b>\n{}", notice.html(LONGEST_BODY));
         let mut body = json!({
             "chat_id": self.chat_id,
             "text": text,

@@ -5,7 +5,7 @@ use sonde_core::Timestamp;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::text::{length, one_line};
 use crate::validation::Problems;
 use crate::{Message, Notice, Secret};
@@ -37,8 +37,8 @@ impl Settings for Twilio {
         problems.look_at_phone_number("to", &self.to);
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        vec![("auth_token".to_owned(), &mut self.auth_token)]
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        vec![at("auth_token", &mut self.auth_token)]
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
@@ -68,21 +68,20 @@ impl Twilio {
 }
 
 fn text(notice: &Notice) -> String {
-    let link = notice
-        .link
-        .as_ref()
-        .map(|link| format!(" {link}"))
-        .unwrap_or_default();
+    let link = notice.link.as_ref().map(|link| format!(" {link}"));
+    let link = link.unwrap_or_default();
     let left = LONGEST_TEXT
         .saturating_sub(length(&link))
         .max(SHORTEST_HEADLINE);
-    let reasons = notice
+    let mut reasons = notice
         .incident
         .regions
         .iter()
         .filter_map(|region| region.reason);
     let why = reasons
-        .map(|reason| format!(", {}", reason.sentence()))
-        .next();
-    one_line(&(notice.headline() + &why.unwrap_or_default()), left) + &link
+        .next()
+        .map(|reason| format!(", {}", reason.sentence()));
+    let text = one_line(&(notice.headline() + &why.unwrap_or_default()), left - 2);
+    // One letter that is not in the alphabet makes an SMS hold 70 instead of 160.
+    text.replace('…', "...") + &link
 }

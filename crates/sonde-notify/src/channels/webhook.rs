@@ -1,6 +1,6 @@
 //! A webhook of one's own, signed as Standard Webhooks has it: JSON of the notice, or of a template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use base64::Engine;
@@ -12,7 +12,7 @@ use standardwebhooks::Webhook as Signer;
 
 use crate::channel::Settings;
 use crate::message::HttpRequest;
-use crate::secret::Hidden;
+use crate::secret::{Placed, at};
 use crate::validation::Problems;
 use crate::{Message, Notice, NoticeEvent, Secret, SecretUrl};
 
@@ -42,6 +42,7 @@ pub struct Webhook {
     pub headers: BTreeMap<String, Secret>,
     /// JSON in whose texts `{{incident.name}}` stands for what the notice's JSON has there, `{{headline}}` for its
     /// headline and `{{text}}` for all of it in words. A text that is one placeholder becomes the value itself.
+    /// No secrets: it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
 }
@@ -63,12 +64,13 @@ impl Settings for Webhook {
         }
         if let Some(template) = &self.body {
             let known = values(&Notice::sample(NoticeEvent::Opened));
-            let mut unknown = Vec::new();
+            let mut unknown = BTreeSet::new();
             filled(template, &mut |name| {
-                find(&known, name).or_else(|| {
-                    unknown.push(name.to_owned());
-                    None
-                })
+                let found = find(&known, name);
+                if found.is_none() {
+                    unknown.insert(name.to_owned());
+                }
+                found
             });
             for name in unknown {
                 problems.add("body", format!("a notice has no `{name}`"));
@@ -76,14 +78,14 @@ impl Settings for Webhook {
         }
     }
 
-    fn secrets(&mut self) -> Vec<(String, &mut dyn Hidden)> {
-        let mut secrets: Vec<(String, &mut dyn Hidden)> = vec![("url".to_owned(), &mut self.url)];
-        if let Some(secret) = &mut self.secret {
-            secrets.push(("secret".to_owned(), secret));
-        }
-        for (name, value) in &mut self.headers {
-            secrets.push((format!("headers.{}", name.to_ascii_lowercase()), value));
-        }
+    fn secrets(&mut self) -> Vec<Placed<'_>> {
+        let mut secrets = vec![at("url", &mut self.url)];
+        secrets.extend(self.secret.iter_mut().map(|secret| at("secret", secret)));
+        let headers = self.headers.iter_mut();
+        secrets.extend(headers.map(|(name, value)| {
+            let place = format!("headers.{}", name.to_ascii_lowercase());
+            at(place, value)
+        }));
         secrets
     }
 
@@ -105,9 +107,10 @@ impl Settings for Webhook {
         }
         let id = notice.id.to_string();
         let seconds = at.as_micros().div_euclid(1_000_000);
-        if let Some(signer) = self.secret.as_ref().and_then(signer)
-            && let Ok(signature) = signer.sign(&id, seconds, request.body.as_bytes())
-        {
+        if let Some(signer) = self.secret.as_ref().and_then(signer) {
+            let signature = signer
+                .sign(&id, seconds, request.body.as_bytes())
+                .expect("a body is UTF-8");
             request = request.header("webhook-signature", signature);
         }
         request
