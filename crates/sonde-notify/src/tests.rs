@@ -52,6 +52,7 @@ pub(crate) fn samples() -> Vec<Channel> {
             "server": "https://social.example",
             "access_token": "hunter2",
             "visibility": "direct",
+            "mention": "@ops@social.example",
         } },
         { "exec": {
             "command": "/usr/local/bin/page",
@@ -261,6 +262,12 @@ fn what_becomes_part_of_an_address_or_a_process_is_looked_at() {
             "twilio.auth_token: must be",
             "twilio.to: must be a phone number",
         ],
+    );
+    check_problems(
+        json!({ "mastodon": {
+            "server": "https://social.example", "access_token": "hunter2", "visibility": "direct",
+        } }),
+        &["mastodon.mention: must be given"],
     );
     check_problems(
         json!({ "exec": {

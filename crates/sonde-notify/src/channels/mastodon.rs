@@ -1,4 +1,4 @@
-//! Mastodon: a status, which mentions nobody.
+//! Mastodon: a status, which mentions nobody but whom it is for.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,6 +22,9 @@ pub struct Mastodon {
     pub access_token: Secret,
     #[serde(default)]
     pub visibility: Visibility,
+    /// As in `@ops@social.example`. A direct status reaches nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mention: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,21 @@ impl Settings for Mastodon {
     fn validate(&self, problems: &mut Problems) {
         problems.look_at_server("server", &self.server);
         problems.look_at_secret("access_token", &self.access_token);
+        match &self.mention {
+            Some(mention) => {
+                problems.look_at_id("mention", mention, "@._-");
+                if !mention.starts_with('@') {
+                    problems.add("mention", "must begin with `@`");
+                }
+            }
+            None if self.visibility == Visibility::Direct => {
+                problems.add(
+                    "mention",
+                    "must be given: a direct status reaches nobody else",
+                );
+            }
+            None => {}
+        }
     }
 
     fn secrets(&mut self) -> Vec<Placed<'_>> {
@@ -49,8 +67,11 @@ impl Settings for Mastodon {
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
-        let headline = without_mentions(&notice.headline());
-        let left = LONGEST_STATUS - length(&headline) - 2;
+        let mut headline = without_mentions(&notice.headline());
+        if let Some(mention) = &self.mention {
+            headline = format!("{mention} {headline}");
+        }
+        let left = LONGEST_STATUS.saturating_sub(length(&headline) + 2);
         let text = notice.body_and_link(left, |line| without_mentions(&line.plain()));
         let body = json!({
             "status": format!("{headline}\n\n{text}"),
