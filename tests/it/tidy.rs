@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The layers, lowest first: a crate depends only on crates of the rows above its own, never on one beside it.
-const LAYERS: [&[&str]; 5] = [
+const LAYERS: [&[&str]; 6] = [
     &["sonde-core", "sonde-libsql", "sonde-seal"],
+    &["sonde-notify"],
     &[
         "sonde-probe",
         "sonde-config",
