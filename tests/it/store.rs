@@ -49,6 +49,7 @@ async fn replica() -> Option<Fresh<Replica>> {
 }
 
 sonde_store::store_conformance!(primary_over_http, crate::store::remote());
+sonde_store::alert_conformance!(alerts_over_http, crate::store::remote());
 sonde_store::store_conformance!(embedded_replica, crate::store::replica());
 
 #[tokio::test]

@@ -3,12 +3,14 @@
 
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
+pub use alerts::*;
 pub use resources::*;
 
 use crate::{
     Change, Changes, ConfigStore, Expected, MaintenanceChange, Put, Remove, ResourceKind, Revision,
 };
 
+mod alerts;
 mod resources;
 
 /// What stores under test seal secrets with.

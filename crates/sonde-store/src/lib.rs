@@ -3,6 +3,7 @@
 //! [`libsql`] keeps it in a local file, or at a primary with replicas; every backend passes the same conformance suite.
 
 mod accounts;
+mod alerts;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
@@ -14,6 +15,10 @@ use async_trait::async_trait;
 use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, Timestamp, WorkspaceId};
 
 pub use accounts::{AccountStore, Claim, Credential, Holder, Opens, RequestKey, User};
+pub use alerts::{
+    AlertChange, AlertState, AlertStore, Annotation, DueNotice, Incident, IncidentChange,
+    IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, NewNotice, Telling, Told,
+};
 pub use resource::{
     Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,
     Only, Put, PutValue, Remove, Resource, ResourceKind, Stored,

@@ -2,6 +2,7 @@
 
 mod account_store;
 mod accounts;
+mod alerts;
 mod fallback;
 mod queries;
 mod replica;
@@ -224,6 +225,10 @@ mod tests {
     use super::*;
 
     crate::store_conformance!(libsql, async {
+        Some(crate::libsql::tests::Fresh::open().await)
+    });
+
+    crate::alert_conformance!(alerts, async {
         Some(crate::libsql::tests::Fresh::open().await)
     });
 

@@ -5,7 +5,8 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] = &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS];
+pub(super) const MIGRATIONS: &[&str] =
+    &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -315,4 +316,130 @@ CREATE INDEX audit_of_resource ON audit (workspace, kind, id, number);
 /// What is new is put after all others, each of it: ten thousand at once looked at all that there were, each of them.
 const POSITIONS: &str = "
 CREATE INDEX resources_position ON resources (workspace, kind, position);
+";
+
+/// Alerting. A decision is one row of `decisions`: states of another version than expected abort it whole. People write to
+/// `incident_events`, of which the table of incidents follows; the alerter tells what came of notices in `tellings`.
+const ALERTS: &str = "
+CREATE TABLE alert_states (
+    workspace TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (workspace, monitor)
+) STRICT;
+
+CREATE TABLE incidents (
+    id TEXT NOT NULL PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    monitor TEXT NOT NULL,
+    status TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    flapping INTEGER NOT NULL,
+    opened_us INTEGER NOT NULL,
+    acknowledged_by TEXT,
+    resolved_us INTEGER,
+    caused_by TEXT,
+    detail TEXT NOT NULL
+) STRICT;
+CREATE INDEX incidents_of_workspace ON incidents (workspace, opened_us, id);
+CREATE INDEX incidents_of_monitor ON incidents (workspace, monitor, opened_us, id);
+
+CREATE TABLE incident_events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    incident TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    actor TEXT,
+    text TEXT
+) STRICT;
+CREATE INDEX incident_events_of ON incident_events (incident, at_us, number);
+
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    workspace TEXT NOT NULL,
+    incident TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    body TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    due_us INTEGER NOT NULL,
+    settled_us INTEGER,
+    error TEXT
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due_us, number) WHERE state = 'waiting';
+CREATE INDEX outbox_of_incident ON outbox (incident, channel, number);
+
+CREATE TRIGGER acknowledge AFTER INSERT ON incident_events WHEN NEW.kind = 'acknowledged' BEGIN
+    UPDATE incidents SET status = 'acknowledged', acknowledged_by = NEW.actor
+        WHERE id = NEW.incident AND status = 'open';
+    UPDATE outbox SET state = 'dropped', settled_us = NEW.at_us
+        WHERE incident = NEW.incident AND state = 'waiting' AND attempts = 0 AND due_us > NEW.at_us;
+END;
+
+CREATE VIEW decisions AS SELECT '[]' AS states, '[]' AS incidents, '[]' AS notices;
+
+CREATE TRIGGER decide INSTEAD OF INSERT ON decisions BEGIN
+    SELECT RAISE(ABORT, 'version conflict') FROM json_each(NEW.states) AS one
+        LEFT JOIN alert_states AS kept ON kept.workspace = one.value ->> '$.workspace'
+            AND kept.monitor = one.value ->> '$.monitor'
+        WHERE coalesce(kept.version, 0) <> one.value ->> '$.expected';
+    DELETE FROM alert_states WHERE (workspace, monitor) IN (
+        SELECT value ->> '$.workspace', value ->> '$.monitor' FROM json_each(NEW.states)
+        WHERE value ->> '$.body' IS NULL
+    );
+    INSERT OR REPLACE INTO alert_states (workspace, monitor, version, body)
+        SELECT value ->> '$.workspace', value ->> '$.monitor', 1 + (value ->> '$.expected'), value ->> '$.body'
+        FROM json_each(NEW.states) WHERE value ->> '$.body' IS NOT NULL;
+
+    INSERT INTO incidents (
+        id, workspace, monitor, status, cause, flapping, opened_us, resolved_us, caused_by, detail
+    )
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.monitor',
+            iif(value ->> '$.event' = 'resolved', 'resolved', 'open'), value ->> '$.cause', value ->> '$.flapping',
+            value ->> '$.at_us', iif(value ->> '$.event' = 'resolved', value ->> '$.at_us', NULL),
+            value ->> '$.caused_by', value ->> '$.detail'
+        FROM json_each(NEW.incidents) WHERE true
+        ON CONFLICT (id) DO UPDATE SET
+            status = iif(excluded.status = 'resolved', 'resolved', status),
+            cause = excluded.cause,
+            flapping = excluded.flapping,
+            resolved_us = coalesce(resolved_us, excluded.resolved_us),
+            caused_by = excluded.caused_by,
+            detail = excluded.detail;
+    INSERT INTO incident_events (incident, at_us, kind, text)
+        SELECT value ->> '$.id', value ->> '$.at_us', value ->> '$.event', value ->> '$.cause'
+        FROM json_each(NEW.incidents);
+    UPDATE outbox SET state = 'dropped', settled_us = one.value ->> '$.at_us' FROM json_each(NEW.incidents) AS one
+        WHERE one.value ->> '$.event' = 'resolved' AND outbox.incident = one.value ->> '$.id'
+            AND outbox.state = 'waiting' AND outbox.attempts = 0 AND outbox.due_us > one.value ->> '$.at_us';
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.incident', value ->> '$.channel',
+            value ->> '$.body', 'waiting', 0, value ->> '$.due_us'
+        FROM json_each(NEW.notices)
+        WHERE NOT (value ->> '$.follows') OR EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.incident = value ->> '$.incident'
+                AND outbox.channel = value ->> '$.channel' AND outbox.state IN ('waiting', 'sent')
+        );
+END;
+
+CREATE VIEW tellings AS
+    SELECT '' AS id, 0 AS at_us, '' AS state, 0 AS due_us, '' AS error, '' AS reminder;
+
+CREATE TRIGGER tell INSTEAD OF INSERT ON tellings BEGIN
+    UPDATE outbox SET
+        state = NEW.state,
+        attempts = attempts + 1,
+        due_us = coalesce(NEW.due_us, due_us),
+        settled_us = iif(NEW.state = 'waiting', NULL, NEW.at_us),
+        error = NEW.error
+        WHERE id = NEW.id AND state = 'waiting';
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT NEW.reminder ->> '$.id', NEW.reminder ->> '$.workspace', NEW.reminder ->> '$.incident',
+            NEW.reminder ->> '$.channel', NEW.reminder ->> '$.body', 'waiting', 0, NEW.reminder ->> '$.due_us'
+        WHERE NEW.reminder IS NOT NULL AND EXISTS (
+            SELECT 1 FROM incidents WHERE id = NEW.reminder ->> '$.incident' AND status = 'open'
+        );
+END;
 ";

@@ -1,0 +1,7 @@
+//! From results to transitions of incidents: pure, and the same for every order in which results come in time.
+
+mod monitor;
+mod region;
+
+pub use monitor::{KeptState, MonitorState, OpenIncident, RegionView, Transition};
+pub use region::Verdict;

@@ -1,0 +1,296 @@
+//! One monitor: whether an incident is open, out of what its regions say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sonde_core::{CheckResult, IncidentCause, Monitor, Quorum, Region, Timestamp};
+use uuid::Uuid;
+
+use super::region::{KeptRegion, RegionState, Streak, Verdict};
+
+/// What was heard so many intervals ago says nothing of now.
+const FRESH: u32 = 3;
+/// So many incidents within [`FLAPPING`] intervals are one that flaps: it ends when all was well for [`CALM`] intervals.
+const FLAPS: usize = 3;
+const FLAPPING: u32 = 40;
+const CALM: u32 = 10;
+/// The names of incidents, so that the same results open the same one.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1d_2a76_0c53_4f5e_9a0e_1d6c_2f64_83b1);
+
+/// What is known of a monitor.
+#[derive(Debug, Clone)]
+pub struct MonitorState {
+    regions: BTreeMap<Region, RegionState>,
+    /// Since when somebody waits for results: what nobody has waited for is not unknown.
+    watched_since: Timestamp,
+    incident: Option<OpenIncident>,
+    /// When incidents of late were opened.
+    opened: Vec<Timestamp>,
+}
+
+/// What is kept of a monitor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KeptState {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    regions: BTreeMap<Region, KeptRegion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<OpenIncident>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    opened: Vec<Timestamp>,
+}
+
+/// An incident that goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenIncident {
+    pub id: Uuid,
+    pub cause: IncidentCause,
+    pub opened_at: Timestamp,
+    #[serde(default)]
+    pub flapping: bool,
+    /// Since when all is well with a target that flaps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calm_since: Option<Timestamp>,
+}
+
+/// What became of a monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transition {
+    Opened(OpenIncident),
+    /// It is worse, or better but not well; or it flaps.
+    Changed(OpenIncident),
+    Resolved(OpenIncident),
+}
+
+/// What a region says of a target, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionView {
+    pub region: Region,
+    pub verdict: Verdict,
+    pub is_fresh: bool,
+    pub outcome: Option<sonde_core::Outcome>,
+    pub reason: Option<sonde_core::Reason>,
+}
+
+impl KeptState {
+    /// Nothing depends on what differs: rows that only grow are not written again and again.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        let streaks = |state: &Self| -> Vec<(Region, Streak)> {
+            let regions = state.regions.iter();
+            regions
+                .map(|(region, kept)| (region.clone(), kept.streak))
+                .collect()
+        };
+        self.incident == other.incident
+            && self.opened == other.opened
+            && streaks(self) == streaks(other)
+    }
+}
+
+impl MonitorState {
+    /// All is well, as far as anybody knows.
+    pub fn new(watched_since: Timestamp) -> Self {
+        Self {
+            regions: BTreeMap::new(),
+            watched_since,
+            incident: None,
+            opened: Vec::new(),
+        }
+    }
+
+    pub fn restored(kept: KeptState, watched_since: Timestamp) -> Self {
+        let regions = kept.regions.iter();
+        Self {
+            regions: regions
+                .map(|(region, kept)| (region.clone(), RegionState::restored(kept)))
+                .collect(),
+            watched_since,
+            incident: kept.incident,
+            opened: kept.opened,
+        }
+    }
+
+    /// What is to be kept; nothing where a new one says the same.
+    pub fn kept(&self, monitor: &Monitor) -> Option<KeptState> {
+        let regions = self.regions.iter().filter_map(|(region, state)| {
+            let kept = state.kept(&monitor.alert, monitor.interval)?;
+            Some((region.clone(), kept))
+        });
+        let kept = KeptState {
+            regions: regions.collect(),
+            incident: self.incident.clone(),
+            opened: self.opened.clone(),
+        };
+        let is_empty = kept.regions.is_empty() && kept.incident.is_none() && kept.opened.is_empty();
+        (!is_empty).then_some(kept)
+    }
+
+    /// Takes a result into account; false when it changes nothing. What it leads to says [`Self::decide`].
+    pub fn observe(&mut self, monitor: &Monitor, result: &CheckResult) -> bool {
+        if !monitor.regions.contains(&result.region) {
+            return false;
+        }
+        let regions = &mut self.regions;
+        let region = regions.entry(result.region.clone()).or_default();
+        region.observe(&monitor.alert, result)
+    }
+
+    /// Opens, changes and ends the monitor's incident.
+    pub fn decide(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Transition> {
+        self.regions
+            .retain(|region, _| monitor.regions.contains(region));
+        let span = monitor.interval * FLAPPING;
+        self.opened.retain(|opened| now.since(*opened) <= span);
+        match (self.incident.take(), self.cause(monitor, now)) {
+            (None, None) => None,
+            (None, Some(cause)) => Some(self.open(monitor, cause, now)),
+            (Some(incident), Some(cause)) => self.go_on(incident, cause),
+            (Some(incident), None) => self.end(incident, monitor.interval, now),
+        }
+    }
+
+    /// Ends what is open whatever the target does: the monitor is paused or removed, or a person says so.
+    pub fn close(&mut self, now: Timestamp) -> Option<OpenIncident> {
+        self.regions.clear();
+        self.watched_since = now;
+        self.incident.take()
+    }
+
+    pub fn incident(&self) -> Option<&OpenIncident> {
+        self.incident.as_ref()
+    }
+
+    /// The next time at which silence alone may change something.
+    pub fn look_again_at(&self, monitor: &Monitor, now: Timestamp) -> Timestamp {
+        let patience = patience(monitor);
+        let heard = monitor.regions.iter().map(|region| self.heard(region));
+        let stale = heard.map(|heard| heard + patience).filter(|at| *at >= now);
+        let next = stale.min().unwrap_or(now + patience);
+        next + Duration::from_micros(1)
+    }
+
+    /// Some region's newest result was not ok, or older than `since`: nobody can say that all is well.
+    pub fn is_in_doubt(&self, monitor: &Monitor, since: Timestamp) -> bool {
+        let doubtful = |region: &Region| {
+            self.regions.get(region).is_none_or(|state| {
+                state.heard().is_none_or(|heard| heard < since)
+                    || state.is_in_doubt(&monitor.alert, monitor.interval)
+            })
+        };
+        monitor.regions.iter().any(doubtful)
+    }
+
+    /// By the monitor's order of regions.
+    pub fn regions(&self, monitor: &Monitor, now: Timestamp) -> Vec<RegionView> {
+        let views = monitor.regions.iter().map(|region| {
+            let last = self.regions.get(region).and_then(RegionState::last);
+            RegionView {
+                region: region.clone(),
+                verdict: self.verdict(monitor, region),
+                is_fresh: self.is_fresh(monitor, region, now),
+                outcome: last.map(|(outcome, _)| outcome),
+                reason: last.and_then(|(_, reason)| reason),
+            }
+        });
+        views.collect()
+    }
+
+    /// Why an incident is to be open now.
+    fn cause(&self, monitor: &Monitor, now: Timestamp) -> Option<IncidentCause> {
+        let regions = monitor.regions.iter();
+        let fresh = regions.filter(|region| self.is_fresh(monitor, region, now));
+        let verdicts: Vec<Verdict> = fresh.map(|region| self.verdict(monitor, region)).collect();
+        if verdicts.is_empty() {
+            return Some(IncidentCause::Unknown);
+        }
+        let needed = needed(monitor.alert.quorum, verdicts.len());
+        let agree = |at_least: Verdict| {
+            let agreeing = verdicts.iter().filter(|verdict| **verdict >= at_least);
+            agreeing.count() >= needed
+        };
+        if agree(Verdict::Down) {
+            Some(IncidentCause::Down)
+        } else if agree(Verdict::Degraded) {
+            Some(IncidentCause::Degraded)
+        } else {
+            None
+        }
+    }
+
+    fn verdict(&self, monitor: &Monitor, region: &Region) -> Verdict {
+        let state = self.regions.get(region);
+        state.map_or(Verdict::Up, |state| {
+            state.verdict(&monitor.alert, monitor.interval)
+        })
+    }
+
+    /// When a region was heard of. One that is waited for counts as what it was, until it was waited for long enough.
+    fn heard(&self, region: &Region) -> Timestamp {
+        let heard = self.regions.get(region).and_then(RegionState::heard);
+        heard.map_or(self.watched_since, |heard| heard.max(self.watched_since))
+    }
+
+    fn is_fresh(&self, monitor: &Monitor, region: &Region, now: Timestamp) -> bool {
+        now.since(self.heard(region)) <= patience(monitor)
+    }
+
+    fn open(&mut self, monitor: &Monitor, cause: IncidentCause, now: Timestamp) -> Transition {
+        self.opened.push(now);
+        let newest = self.regions.values().filter_map(RegionState::heard).max();
+        let slot = newest.unwrap_or(now).as_micros();
+        let name = format!("{}/{}/{slot}/{cause:?}", monitor.workspace, monitor.id);
+        let incident = OpenIncident {
+            id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
+            cause,
+            opened_at: now,
+            flapping: self.opened.len() >= FLAPS,
+            calm_since: None,
+        };
+        self.incident = Some(incident.clone());
+        Transition::Opened(incident)
+    }
+
+    fn go_on(&mut self, mut incident: OpenIncident, cause: IncidentCause) -> Option<Transition> {
+        incident.calm_since = None;
+        let changed = incident.cause != cause;
+        incident.cause = cause;
+        self.incident = Some(incident.clone());
+        changed.then_some(Transition::Changed(incident))
+    }
+
+    fn end(
+        &mut self,
+        mut incident: OpenIncident,
+        interval: Duration,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        if incident.flapping {
+            let calm_since = *incident.calm_since.get_or_insert(now);
+            if now.since(calm_since) < interval * CALM {
+                self.incident = Some(incident);
+                return None;
+            }
+        }
+        Some(Transition::Resolved(incident))
+    }
+}
+
+/// A result comes at the end of its slot's interval at the latest.
+fn patience(monitor: &Monitor) -> Duration {
+    monitor.interval * (FRESH + 1)
+}
+
+/// Of so many regions, how many have to agree.
+fn needed(quorum: Quorum, regions: usize) -> usize {
+    let needed = match quorum {
+        Quorum::Any => 1,
+        Quorum::Majority => regions / 2 + 1,
+        Quorum::All => regions,
+        Quorum::Count(count) => usize::from(count).min(regions),
+        Quorum::Percent(percent) => (regions * usize::from(percent)).div_ceil(100),
+    };
+    needed.max(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! One region's view of a target, out of the results that came from there in whatever order.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sonde_core::{AlertRule, CheckResult, Outcome, RANK_BYTES, Reason, Timestamp, rank};
+
+/// Results so many intervals behind the newest may still come and be put in their place; later ones change nothing.
+pub(super) const SETTLE: u32 = 2;
+
+/// What a region says of a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    #[default]
+    Up,
+    Degraded,
+    Down,
+}
+
+/// What is known of a target from one region: a verdict over what is settled, and what may still be added to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RegionState {
+    settled: Streak,
+    /// By slot; each of them once.
+    window: Vec<Seen>,
+    /// The last slot that is settled: nothing before it changes anything.
+    floor: Option<Timestamp>,
+    /// The last slot that said something about the target.
+    heard: Option<Timestamp>,
+}
+
+/// What is kept of a region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct KeptRegion {
+    #[serde(flatten)]
+    pub(super) streak: Streak,
+    slot: Timestamp,
+}
+
+/// How long it has been so, in checks one after the other. Counts stop where nothing depends on them any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Streak {
+    pub(super) verdict: Verdict,
+    failed: u32,
+    /// Degraded or failed.
+    not_ok: u32,
+    /// Degraded or ok.
+    not_failed: u32,
+    ok: u32,
+}
+
+/// What counts of a result.
+#[derive(Debug, Clone)]
+struct Seen {
+    slot: Timestamp,
+    outcome: Outcome,
+    reason: Option<Reason>,
+    /// The checker was unwell.
+    suspect: bool,
+    in_maintenance: bool,
+    /// Of two results of one slot the larger one counts.
+    rank: [u8; RANK_BYTES],
+}
+
+impl RegionState {
+    /// As it was kept. What was kept is settled, because it may be delivered again.
+    pub(super) fn restored(kept: &KeptRegion) -> Self {
+        Self {
+            settled: kept.streak,
+            window: Vec::new(),
+            floor: Some(kept.slot),
+            heard: Some(kept.slot),
+        }
+    }
+
+    /// What is to be kept; nothing of a region where all is well.
+    pub(super) fn kept(&self, rule: &AlertRule, interval: Duration) -> Option<KeptRegion> {
+        let streak = self.streak(rule, interval);
+        let slot = self.window.last().map(|seen| seen.slot).or(self.floor)?;
+        (streak.verdict != Verdict::Up || streak.not_ok > 0).then_some(KeptRegion { streak, slot })
+    }
+
+    /// Puts a result in its place. False when it comes too late, or says what was known.
+    pub(super) fn observe(&mut self, rule: &AlertRule, result: &CheckResult) -> bool {
+        let interval = Duration::from_micros(result.interval_us);
+        let newest = self.window.last().map(|seen| seen.slot);
+        let is_late = newest.is_some_and(|newest| newest.since(result.slot) > interval * SETTLE);
+        if is_late || self.floor.is_some_and(|floor| result.slot <= floor) {
+            return false;
+        }
+        let seen = Seen::of(result);
+        match self.window.binary_search_by_key(&seen.slot, |it| it.slot) {
+            Ok(place) if self.window[place].rank < seen.rank => self.window[place] = seen,
+            Ok(_) => return false,
+            Err(place) => self.window.insert(place, seen),
+        }
+        self.settle(rule, interval);
+        true
+    }
+
+    /// What nothing can be put before any more becomes part of what is settled.
+    fn settle(&mut self, rule: &AlertRule, interval: Duration) {
+        let Some(newest) = self.window.last().map(|seen| seen.slot) else {
+            return;
+        };
+        let oldest = newest - interval * SETTLE;
+        let settled = self.window.partition_point(|seen| seen.slot < oldest);
+        for seen in self.window.drain(..settled) {
+            self.settled.add(rule, &seen);
+            self.floor = Some(seen.slot);
+            if seen.is_heard() {
+                self.heard = Some(seen.slot);
+            }
+        }
+    }
+
+    /// The verdict now. Failures and recoveries count once nothing is missing between them, so that what comes late
+    /// completes a row, and takes none back.
+    pub(super) fn verdict(&self, rule: &AlertRule, interval: Duration) -> Verdict {
+        self.streak(rule, interval).verdict
+    }
+
+    fn streak(&self, rule: &AlertRule, interval: Duration) -> Streak {
+        let mut streak = self.settled;
+        let Some(newest) = self.window.last() else {
+            return streak;
+        };
+        let oldest = newest.slot - interval * SETTLE;
+        let mut before = self.floor;
+        for seen in &self.window {
+            let has_gap = before.is_some_and(|before| seen.slot.since(before) > interval * 3 / 2);
+            if has_gap && seen.slot - interval >= oldest {
+                streak.interrupt();
+            }
+            streak.add(rule, seen);
+            before = Some(seen.slot);
+        }
+        streak
+    }
+
+    /// The newest slot that said something of the target.
+    pub(super) fn heard(&self) -> Option<Timestamp> {
+        let heard = self.window.iter().rev().find(|seen| seen.is_heard());
+        heard.map(|seen| seen.slot).or(self.heard)
+    }
+
+    /// The last result was not ok, whatever the verdict is.
+    pub(super) fn is_in_doubt(&self, rule: &AlertRule, interval: Duration) -> bool {
+        self.streak(rule, interval).not_ok > 0
+    }
+
+    /// What counted last, and why it is not ok.
+    pub(super) fn last(&self) -> Option<(Outcome, Option<Reason>)> {
+        let counted = self.window.iter().rev().find(|seen| seen.counts())?;
+        Some((counted.outcome, counted.reason))
+    }
+}
+
+impl Streak {
+    fn add(&mut self, rule: &AlertRule, seen: &Seen) {
+        if !seen.counts() {
+            return;
+        }
+        let most = rule.fail_after.max(rule.recover_after);
+        let count =
+            |streak: &mut u32, holds: bool| *streak = if holds { most.min(*streak + 1) } else { 0 };
+        let (ok, failed) = (seen.outcome == Outcome::Ok, seen.outcome == Outcome::Failed);
+        count(&mut self.failed, failed);
+        count(&mut self.not_ok, !ok);
+        count(&mut self.not_failed, !failed);
+        count(&mut self.ok, ok);
+        self.verdict = match self.verdict {
+            _ if self.failed >= rule.fail_after => Verdict::Down,
+            Verdict::Up | Verdict::Degraded if self.ok >= rule.recover_after => Verdict::Up,
+            Verdict::Up if self.not_ok >= rule.fail_after => Verdict::Degraded,
+            Verdict::Down if self.ok >= rule.recover_after => Verdict::Up,
+            Verdict::Down if self.not_failed >= rule.recover_after => Verdict::Degraded,
+            same => same,
+        };
+    }
+
+    /// Something is missing here that may still come.
+    fn interrupt(&mut self) {
+        let verdict = self.verdict;
+        *self = Self {
+            verdict,
+            ..Self::default()
+        };
+    }
+}
+
+impl Seen {
+    fn of(result: &CheckResult) -> Self {
+        Self {
+            slot: result.slot,
+            outcome: result.outcome,
+            reason: result.reason,
+            suspect: result.suspect,
+            in_maintenance: result.in_maintenance,
+            rank: rank(result),
+        }
+    }
+
+    /// Something is known of the target.
+    fn is_heard(&self) -> bool {
+        self.outcome.is_executed() && !self.suspect
+    }
+
+    fn counts(&self) -> bool {
+        self.is_heard() && !self.in_maintenance
+    }
+}

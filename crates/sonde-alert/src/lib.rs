@@ -1,0 +1,3 @@
+//! From outcomes to incidents to people.
+
+pub mod decide;

@@ -1,0 +1,225 @@
+//! What alerting keeps: how far each monitor's decision has come, incidents, and the notices that are still to be told.
+//!
+//! A decision, its incident and its notices are one write, which fails whole when somebody else decided meanwhile.
+
+use async_trait::async_trait;
+use serde::Serialize;
+use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp, WorkspaceId};
+use uuid::Uuid;
+
+use crate::Result;
+
+/// How far a decision has come, as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAlert {
+    pub workspace: WorkspaceId,
+    pub monitor: MonitorId,
+    /// From 1; one more with every write.
+    pub version: u64,
+    /// JSON.
+    pub body: String,
+}
+
+/// What is decided at once, about any number of monitors.
+#[derive(Debug, Clone, Default)]
+pub struct AlertChange {
+    pub states: Vec<AlertState>,
+    pub incidents: Vec<IncidentChange>,
+    pub notices: Vec<NewNotice>,
+}
+
+impl AlertChange {
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty() && self.incidents.is_empty() && self.notices.is_empty()
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct AlertState {
+    pub workspace: WorkspaceId,
+    pub monitor: MonitorId,
+    /// The version that it follows; zero for none.
+    pub expected: u64,
+    /// JSON; none when there is nothing to keep.
+    pub body: Option<String>,
+}
+
+/// What became of an incident.
+#[derive(Debug, Clone, Serialize)]
+pub struct IncidentChange {
+    pub id: Uuid,
+    pub workspace: WorkspaceId,
+    pub monitor: MonitorId,
+    pub event: IncidentEventKind,
+    #[serde(rename = "at_us", serialize_with = "micros")]
+    pub at: Timestamp,
+    pub cause: IncidentCause,
+    pub flapping: bool,
+    /// The monitor that this one depends on and that is down too.
+    pub caused_by: Option<MonitorId>,
+    /// JSON: what people are shown of it.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentEventKind {
+    Opened,
+    Changed,
+    Acknowledged,
+    Commented,
+    Resolved,
+}
+
+/// What one channel is to be told.
+#[derive(Debug, Clone, Serialize)]
+pub struct NewNotice {
+    /// Of one that is there already nothing changes.
+    pub id: Uuid,
+    pub workspace: WorkspaceId,
+    pub incident: Uuid,
+    pub channel: String,
+    /// JSON.
+    pub body: String,
+    #[serde(rename = "due_us", serialize_with = "micros")]
+    pub due: Timestamp,
+    /// Only where the channel was told of the incident, or is being told.
+    pub follows: bool,
+}
+
+fn micros<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(at.as_micros())
+}
+
+/// An incident, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    pub id: Uuid,
+    pub monitor: MonitorId,
+    pub status: IncidentStatus,
+    pub cause: IncidentCause,
+    pub flapping: bool,
+    pub opened_at: Timestamp,
+    pub acknowledged_by: Option<String>,
+    pub resolved_at: Option<Timestamp>,
+    pub caused_by: Option<MonitorId>,
+    /// JSON.
+    pub detail: String,
+}
+
+/// Which incidents, the newest first.
+#[derive(Debug, Clone, Default)]
+pub struct IncidentQuery {
+    pub monitor: Option<MonitorId>,
+    pub status: Option<IncidentStatus>,
+    /// Those that were opened before this one.
+    pub before: Option<(Timestamp, Uuid)>,
+    pub limit: u32,
+}
+
+/// A part of an incident's timeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentEvent {
+    pub at: Timestamp,
+    pub kind: IncidentEventKind,
+    /// Who did it, where that was a person.
+    pub by: Option<String>,
+    pub text: Option<String>,
+}
+
+/// What a person does to an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Annotation {
+    Acknowledge,
+    Comment(String),
+}
+
+/// A notice that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueNotice {
+    pub id: Uuid,
+    pub workspace: WorkspaceId,
+    pub incident: Uuid,
+    pub channel: String,
+    pub body: String,
+    /// Tries so far.
+    pub attempts: u32,
+}
+
+/// What came of a try to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    Sent,
+    /// It is to be tried again.
+    Again {
+        due: Timestamp,
+        error: String,
+    },
+    /// It never will be.
+    Failed {
+        error: String,
+    },
+}
+
+/// What was told, for the log of a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telling {
+    pub id: Uuid,
+    pub incident: Uuid,
+    pub channel: String,
+    /// `waiting`, `sent`, `failed` or `dropped`.
+    pub state: String,
+    pub attempts: u32,
+    pub due: Timestamp,
+    pub settled_at: Option<Timestamp>,
+    pub error: Option<String>,
+}
+
+#[async_trait]
+pub trait AlertStore: Send + Sync {
+    /// Of all workspaces.
+    async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
+
+    /// Fails with a conflict, and changes nothing, when any state has another version than is expected.
+    async fn decide(&self, change: AlertChange) -> Result<()>;
+
+    async fn incidents(
+        &self,
+        workspace: &WorkspaceId,
+        query: &IncidentQuery,
+    ) -> Result<Vec<Incident>>;
+
+    async fn incident(&self, workspace: &WorkspaceId, id: Uuid) -> Result<Option<Incident>>;
+
+    /// Of one incident, as it happened.
+    async fn incident_events(
+        &self,
+        workspace: &WorkspaceId,
+        id: Uuid,
+    ) -> Result<Vec<IncidentEvent>>;
+
+    /// What acknowledges an open incident stops what was still to be told of it. False when there is nothing to do it to.
+    async fn annotate(
+        &self,
+        workspace: &WorkspaceId,
+        id: Uuid,
+        annotation: Annotation,
+        by: &str,
+        at: Timestamp,
+    ) -> Result<bool>;
+
+    /// The oldest first, and of one incident to one channel one at a time.
+    async fn notices_due(&self, at: Timestamp, limit: u32) -> Result<Vec<DueNotice>>;
+
+    /// `reminder` follows what was sent, for as long as the incident is open and nobody has acknowledged it.
+    async fn told(
+        &self,
+        id: Uuid,
+        at: Timestamp,
+        told: Told,
+        reminder: Option<NewNotice>,
+    ) -> Result<()>;
+
+    /// Of one incident.
+    async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>>;
+}

@@ -1,0 +1,277 @@
+//! What every store of alerts keeps to.
+
+use std::time::Duration;
+
+use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp, WorkspaceId};
+use uuid::Uuid;
+
+use crate::{
+    AlertChange, AlertState, AlertStore, Annotation, IncidentChange, IncidentEventKind,
+    IncidentQuery, NewNotice, StoreError, Told,
+};
+
+const START: Timestamp = Timestamp::from_micros(1_795_780_800_000_000);
+
+fn at(seconds: u64) -> Timestamp {
+    START + Duration::from_secs(seconds)
+}
+
+fn shop() -> MonitorId {
+    MonitorId::new("shop").unwrap()
+}
+
+fn state(expected: u64, body: Option<&str>) -> AlertState {
+    AlertState {
+        workspace: WorkspaceId::local(),
+        monitor: shop(),
+        expected,
+        body: body.map(str::to_owned),
+    }
+}
+
+fn event(id: Uuid, event: IncidentEventKind, seconds: u64) -> IncidentChange {
+    IncidentChange {
+        id,
+        workspace: WorkspaceId::local(),
+        monitor: shop(),
+        event,
+        at: at(seconds),
+        cause: IncidentCause::Down,
+        flapping: false,
+        caused_by: None,
+        detail: "{}".to_owned(),
+    }
+}
+
+fn notice(incident: Uuid, name: u128, channel: &str, due: u64) -> NewNotice {
+    NewNotice {
+        id: Uuid::from_u128(name),
+        workspace: WorkspaceId::local(),
+        incident,
+        channel: channel.to_owned(),
+        body: format!("{{\"no\":{name}}}"),
+        due: at(due),
+        follows: false,
+    }
+}
+
+fn opened(id: Uuid, notices: Vec<NewNotice>) -> AlertChange {
+    AlertChange {
+        incidents: vec![event(id, IncidentEventKind::Opened, 0)],
+        notices,
+        ..AlertChange::default()
+    }
+}
+
+fn resolved(id: Uuid, notices: Vec<NewNotice>) -> AlertChange {
+    AlertChange {
+        incidents: vec![event(id, IncidentEventKind::Resolved, 60)],
+        notices,
+        ..AlertChange::default()
+    }
+}
+
+async fn due(store: &dyn AlertStore, seconds: u64) -> Vec<u128> {
+    let due = store.notices_due(at(seconds), 100).await.unwrap();
+    due.iter().map(|notice| notice.id.as_u128()).collect()
+}
+
+async fn states(store: &dyn AlertStore, incident: Uuid) -> Vec<(u128, String)> {
+    let local = WorkspaceId::local();
+    let tellings = store.tellings(&local, incident).await.unwrap();
+    let states = tellings.into_iter();
+    states.map(|it| (it.id.as_u128(), it.state)).collect()
+}
+
+async fn sent(store: &dyn AlertStore, name: u128, reminder: Option<NewNotice>) {
+    let told = store.told(Uuid::from_u128(name), at(1), Told::Sent, reminder);
+    told.await.unwrap();
+}
+
+pub async fn who_decided_last_is_known_and_nobody_else_decides(store: &dyn AlertStore) {
+    let decide = async |states, incidents| {
+        let notices = Vec::new();
+        let change = AlertChange {
+            states,
+            incidents,
+            notices,
+        };
+        store.decide(change).await
+    };
+    decide(vec![state(0, Some("1"))], vec![]).await.unwrap();
+    decide(vec![state(1, Some("2"))], vec![]).await.unwrap();
+    let kept = store.alert_states().await.unwrap();
+    assert_eq!((kept[0].version, kept[0].body.as_str()), (2, "2"));
+
+    let id = Uuid::from_u128(1);
+    let incidents = vec![event(id, IncidentEventKind::Opened, 0)];
+    let late = decide(vec![state(1, Some("3"))], incidents).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let local = WorkspaceId::local();
+    assert_eq!(store.incident(&local, id).await.unwrap(), None);
+    decide(vec![state(2, None)], vec![]).await.unwrap();
+    assert_eq!(store.alert_states().await.unwrap(), []);
+    decide(vec![state(0, Some("4"))], vec![]).await.unwrap();
+}
+
+pub async fn an_incident_is_listed_with_its_timeline(store: &dyn AlertStore) {
+    let local = WorkspaceId::local();
+    let ids = [1, 2, 3].map(Uuid::from_u128);
+    for id in ids {
+        store.decide(opened(id, vec![])).await.unwrap();
+    }
+    store.decide(resolved(ids[2], vec![])).await.unwrap();
+    let page = async |query: IncidentQuery| {
+        let found = store.incidents(&local, &query).await.unwrap();
+        found.iter().map(|it| it.id.as_u128()).collect::<Vec<_>>()
+    };
+    let all = IncidentQuery {
+        limit: 2,
+        ..IncidentQuery::default()
+    };
+    assert_eq!(page(all.clone()).await, [3, 2]);
+    let next = IncidentQuery {
+        before: Some((at(0), ids[1])),
+        ..all.clone()
+    };
+    assert_eq!(page(next).await, [1]);
+    let open = IncidentQuery {
+        status: Some(IncidentStatus::Open),
+        ..all
+    };
+    assert_eq!(page(open).await, [2, 1]);
+
+    let annotate = async |id, what| {
+        let done = store.annotate(&local, id, what, "ada", at(30)).await;
+        done.unwrap()
+    };
+    assert!(annotate(ids[0], Annotation::Acknowledge).await);
+    assert!(!annotate(ids[0], Annotation::Acknowledge).await);
+    assert!(
+        !annotate(ids[2], Annotation::Acknowledge).await,
+        "it is resolved"
+    );
+    assert!(annotate(ids[0], Annotation::Comment("looking".to_owned())).await);
+    let other = WorkspaceId::new("other").unwrap();
+    let foreign = store.annotate(&other, ids[1], Annotation::Acknowledge, "eve", at(30));
+    assert!(!foreign.await.unwrap());
+    store.decide(resolved(ids[0], vec![])).await.unwrap();
+    let incident = store.incident(&local, ids[0]).await.unwrap().unwrap();
+    assert_eq!(incident.status, IncidentStatus::Resolved);
+    assert_eq!(incident.acknowledged_by.as_deref(), Some("ada"));
+    assert_eq!(
+        (incident.opened_at, incident.resolved_at),
+        (at(0), Some(at(60)))
+    );
+    let events = store.incident_events(&local, ids[0]).await.unwrap();
+    let events: Vec<_> = events
+        .iter()
+        .map(|it| (it.kind, it.by.as_deref()))
+        .collect();
+    let expected = [
+        (IncidentEventKind::Opened, None),
+        (IncidentEventKind::Acknowledged, Some("ada")),
+        (IncidentEventKind::Commented, Some("ada")),
+        (IncidentEventKind::Resolved, None),
+    ];
+    assert_eq!(events, expected);
+}
+
+pub async fn notices_are_told_in_turn_until_they_are_settled(store: &dyn AlertStore) {
+    let id = Uuid::from_u128(1);
+    let notices = vec![
+        notice(id, 1, "a", 0),
+        notice(id, 2, "b", 0),
+        notice(id, 3, "a", 5),
+    ];
+    store.decide(opened(id, notices.clone())).await.unwrap();
+    // The same again is no other notice.
+    store.decide(opened(id, notices)).await.unwrap();
+    assert_eq!(due(store, 0).await, [1, 2]);
+    let error = "it says 500".to_owned();
+    let again = Told::Again { due: at(10), error };
+    store
+        .told(Uuid::from_u128(1), at(1), again, None)
+        .await
+        .unwrap();
+    assert_eq!(due(store, 6).await, [2], "the second waits for the first");
+    assert_eq!(due(store, 10).await, [2, 1]);
+    assert_eq!(store.notices_due(at(10), 100).await.unwrap()[1].attempts, 1);
+    sent(store, 1, None).await;
+    assert_eq!(due(store, 10).await, [2, 3]);
+    let failed = Told::Failed {
+        error: "gone".to_owned(),
+    };
+    store
+        .told(Uuid::from_u128(2), at(1), failed, None)
+        .await
+        .unwrap();
+    sent(store, 3, None).await;
+    assert_eq!(due(store, 1_000).await, [0; 0]);
+    let expected = [(1, "sent"), (2, "failed"), (3, "sent")];
+    let expected = expected.map(|(name, state)| (name, state.to_owned()));
+    assert_eq!(states(store, id).await, expected);
+}
+
+pub async fn recovery_is_told_to_who_was_told_and_nothing_is_told_after_it(store: &dyn AlertStore) {
+    let id = Uuid::from_u128(1);
+    let later = notice(id, 3, "late", 600);
+    let first = vec![notice(id, 1, "told", 0), notice(id, 2, "away", 0), later];
+    store.decide(opened(id, first)).await.unwrap();
+    sent(store, 1, Some(notice(id, 4, "told", 1_800))).await;
+    let follow = |name, channel| NewNotice {
+        follows: true,
+        ..notice(id, name, channel, 60)
+    };
+    let last = vec![
+        follow(5, "told"),
+        follow(6, "away"),
+        follow(7, "late"),
+        follow(8, "other"),
+    ];
+    store.decide(resolved(id, last)).await.unwrap();
+    let expected = [
+        (1, "sent"),
+        (2, "waiting"),
+        (3, "dropped"),
+        (4, "dropped"),
+        (5, "waiting"),
+        (6, "waiting"),
+    ];
+    let expected = expected.map(|(name, state)| (name, state.to_owned()));
+    assert_eq!(states(store, id).await, expected);
+    // It was away all the time: it hears of both, in order.
+    assert_eq!(due(store, 10_000).await, [2, 5]);
+    sent(store, 5, Some(notice(id, 9, "told", 0))).await;
+    sent(store, 2, None).await;
+    assert_eq!(
+        due(store, 10_000).await,
+        [6],
+        "nobody is reminded of what is over"
+    );
+}
+
+pub async fn who_acknowledges_stops_what_was_still_to_come(store: &dyn AlertStore) {
+    let id = Uuid::from_u128(1);
+    let notices = vec![notice(id, 1, "a", 0), notice(id, 2, "b", 600)];
+    store.decide(opened(id, notices)).await.unwrap();
+    let local = WorkspaceId::local();
+    let done = store.annotate(&local, id, Annotation::Acknowledge, "ada", at(5));
+    assert!(done.await.unwrap());
+    sent(store, 1, Some(notice(id, 3, "a", 1_800))).await;
+    assert_eq!(due(store, 10_000).await, [0; 0]);
+}
+
+/// Runs the suite as tests of a module `$backend`; `$fresh` is a future of `Option<impl Deref<Target: AlertStore>>`.
+#[macro_export]
+macro_rules! alert_conformance {
+    ($backend:ident, $fresh:expr) => {
+        $crate::store_conformance!(@tests $backend, $fresh;
+            who_decided_last_is_known_and_nobody_else_decides,
+            an_incident_is_listed_with_its_timeline,
+            notices_are_told_in_turn_until_they_are_settled,
+            recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,
+            who_acknowledges_stops_what_was_still_to_come,
+        );
+    };
+}

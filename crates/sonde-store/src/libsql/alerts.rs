@@ -1,0 +1,253 @@
+//! [`AlertStore`] on a file and at the primary, each question one statement.
+
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use sonde_core::{MonitorId, Timestamp, WorkspaceId};
+use sonde_libsql::libsql::{Connection, Row};
+use uuid::Uuid;
+
+use super::resources::refused;
+use super::{LibsqlStore, unavailable};
+use crate::{
+    AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
+    KeptAlert, NewNotice, Result, StoreError, Telling, Told,
+};
+
+const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
+    detail FROM incidents";
+
+#[async_trait]
+impl AlertStore for LibsqlStore {
+    async fn alert_states(&self) -> Result<Vec<KeptAlert>> {
+        self.read(async |it| {
+            let sql = "SELECT workspace, monitor, version, body FROM alert_states";
+            collect(it.query(sql, ()).await?, kept).await
+        })
+        .await
+    }
+
+    async fn decide(&self, change: AlertChange) -> Result<()> {
+        let json = |value: serde_json::Result<String>| value.map_err(unavailable);
+        let states = json(serde_json::to_string(&change.states))?;
+        let incidents = json(serde_json::to_string(&change.incidents))?;
+        let notices = json(serde_json::to_string(&change.notices))?;
+        self.write(async move |it| {
+            let sql = "INSERT INTO decisions (states, incidents, notices) VALUES (?1, ?2, ?3)";
+            let done = it.execute(sql, [states, incidents, notices]).await;
+            done.map(|_| ()).map_err(refused)
+        })
+        .await
+    }
+
+    async fn incidents(
+        &self,
+        workspace: &WorkspaceId,
+        query: &IncidentQuery,
+    ) -> Result<Vec<Incident>> {
+        let (workspace, query) = (workspace.clone(), query.clone());
+        self.read(async move |it| incidents(it, &workspace, &query).await)
+            .await
+    }
+
+    async fn incident(&self, workspace: &WorkspaceId, id: Uuid) -> Result<Option<Incident>> {
+        let (workspace, id) = (workspace.to_string(), id.to_string());
+        self.read(async move |it| {
+            let sql = format!("{INCIDENT} WHERE workspace = ?1 AND id = ?2");
+            let found = collect(it.query(&sql, [workspace, id]).await?, incident).await?;
+            Ok(found.into_iter().next())
+        })
+        .await
+    }
+
+    async fn incident_events(
+        &self,
+        workspace: &WorkspaceId,
+        id: Uuid,
+    ) -> Result<Vec<IncidentEvent>> {
+        let (workspace, id) = (workspace.to_string(), id.to_string());
+        self.read(async move |it| {
+            let sql = "SELECT at_us, kind, actor, text FROM incident_events
+                WHERE incident = ?2 AND incident IN (SELECT id FROM incidents WHERE workspace = ?1)
+                ORDER BY at_us, number";
+            collect(it.query(sql, [workspace, id]).await?, event).await
+        })
+        .await
+    }
+
+    async fn annotate(
+        &self,
+        workspace: &WorkspaceId,
+        id: Uuid,
+        annotation: Annotation,
+        by: &str,
+        at: Timestamp,
+    ) -> Result<bool> {
+        let (kind, text) = match annotation {
+            Annotation::Acknowledge => ("acknowledged", None),
+            Annotation::Comment(text) => ("commented", Some(text)),
+        };
+        let (workspace, id, by) = (workspace.to_string(), id.to_string(), by.to_owned());
+        self.write(async move |it| {
+            let sql = "INSERT INTO incident_events (incident, at_us, kind, actor, text)
+                SELECT id, ?3, ?4, ?5, ?6 FROM incidents
+                WHERE workspace = ?1 AND id = ?2 AND (?4 = 'commented' OR status = 'open')";
+            let parameters = (workspace, id, at.as_micros(), kind, by, text);
+            Ok(it.execute(sql, parameters).await.map_err(refused)? > 0)
+        })
+        .await
+    }
+
+    async fn notices_due(&self, at: Timestamp, limit: u32) -> Result<Vec<DueNotice>> {
+        self.read(async move |it| {
+            let sql = "SELECT id, workspace, incident, channel, body, attempts FROM outbox
+                WHERE state = 'waiting' AND due_us <= ?1 AND NOT EXISTS (
+                    SELECT 1 FROM outbox AS earlier
+                    WHERE earlier.incident = outbox.incident AND earlier.channel = outbox.channel
+                        AND earlier.state = 'waiting' AND earlier.number < outbox.number
+                )
+                ORDER BY due_us, number LIMIT ?2";
+            collect(it.query(sql, (at.as_micros(), limit)).await?, due).await
+        })
+        .await
+    }
+
+    async fn told(
+        &self,
+        id: Uuid,
+        at: Timestamp,
+        told: Told,
+        reminder: Option<NewNotice>,
+    ) -> Result<()> {
+        let reminder = reminder.as_ref().map(serde_json::to_string).transpose();
+        let reminder = reminder.map_err(unavailable)?;
+        let (state, due, error) = match told {
+            Told::Sent => ("sent", None, None),
+            Told::Again { due, error } => ("waiting", Some(due.as_micros()), Some(error)),
+            Told::Failed { error } => ("failed", None, Some(error)),
+        };
+        self.write(async move |it| {
+            let sql = "INSERT INTO tellings (id, at_us, state, due_us, error, reminder)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let parameters = (id.to_string(), at.as_micros(), state, due, error, reminder);
+            it.execute(sql, parameters).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>> {
+        let (workspace, incident) = (workspace.to_string(), incident.to_string());
+        self.read(async move |it| {
+            let sql = "SELECT id, incident, channel, state, attempts, due_us, settled_us, error FROM outbox
+                WHERE workspace = ?1 AND incident = ?2 ORDER BY number";
+            collect(it.query(sql, [workspace, incident]).await?, telling).await
+        })
+        .await
+    }
+}
+
+async fn incidents(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    query: &IncidentQuery,
+) -> Result<Vec<Incident>> {
+    let sql = format!(
+        "{INCIDENT} WHERE workspace = ?1 AND (?2 IS NULL OR monitor = ?2) AND (?3 IS NULL OR status = ?3)
+            AND (opened_us, id) < (?4, ?5) ORDER BY opened_us DESC, id DESC LIMIT ?6"
+    );
+    let status = query.status.map(serde_json::to_value).transpose();
+    let status = status.map_err(unavailable)?;
+    let (before, id) = query
+        .before
+        .map_or((i64::MAX, Uuid::max()), |(at, id)| (at.as_micros(), id));
+    let parameters = (
+        workspace.as_str(),
+        query.monitor.as_ref().map(MonitorId::as_str),
+        status.as_ref().and_then(serde_json::Value::as_str),
+        before,
+        id.to_string(),
+        query.limit,
+    );
+    collect(connection.query(&sql, parameters).await?, incident).await
+}
+
+async fn collect<T>(
+    mut rows: sonde_libsql::libsql::Rows,
+    read: fn(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().await? {
+        found.push(read(&row)?);
+    }
+    Ok(found)
+}
+
+fn kept(row: &Row) -> Result<KeptAlert> {
+    Ok(KeptAlert {
+        workspace: parsed(row, 0)?,
+        monitor: parsed(row, 1)?,
+        version: row.get(2)?,
+        body: row.get(3)?,
+    })
+}
+
+fn incident(row: &Row) -> Result<Incident> {
+    let caused_by: Option<String> = row.get(8)?;
+    let resolved: Option<i64> = row.get(7)?;
+    Ok(Incident {
+        id: parsed(row, 0)?,
+        monitor: parsed(row, 1)?,
+        status: parsed(row, 2)?,
+        cause: parsed(row, 3)?,
+        flapping: row.get(4)?,
+        opened_at: Timestamp::from_micros(row.get(5)?),
+        acknowledged_by: row.get(6)?,
+        resolved_at: resolved.map(Timestamp::from_micros),
+        caused_by: caused_by.and_then(|id| id.parse().ok()),
+        detail: row.get(9)?,
+    })
+}
+
+fn event(row: &Row) -> Result<IncidentEvent> {
+    Ok(IncidentEvent {
+        at: Timestamp::from_micros(row.get(0)?),
+        kind: parsed(row, 1)?,
+        by: row.get(2)?,
+        text: row.get(3)?,
+    })
+}
+
+fn due(row: &Row) -> Result<DueNotice> {
+    Ok(DueNotice {
+        id: parsed(row, 0)?,
+        workspace: parsed(row, 1)?,
+        incident: parsed(row, 2)?,
+        channel: row.get(3)?,
+        body: row.get(4)?,
+        attempts: row.get(5)?,
+    })
+}
+
+fn telling(row: &Row) -> Result<Telling> {
+    let settled: Option<i64> = row.get(6)?;
+    Ok(Telling {
+        id: parsed(row, 0)?,
+        incident: parsed(row, 1)?,
+        channel: row.get(2)?,
+        state: row.get(3)?,
+        attempts: row.get(4)?,
+        due: Timestamp::from_micros(row.get(5)?),
+        settled_at: settled.map(Timestamp::from_micros),
+        error: row.get(7)?,
+    })
+}
+
+/// A column of text that stands for something.
+fn parsed<T: DeserializeOwned>(row: &Row, column: i32) -> Result<T> {
+    let text = row.get_str(column)?;
+    serde_json::from_value(text.into()).map_err(|source| StoreError::Corrupt {
+        what: "alert",
+        id: text.to_owned(),
+        source: source.into(),
+    })
+}
