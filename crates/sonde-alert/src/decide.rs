@@ -3,5 +3,5 @@
 mod monitor;
 mod region;
 
-pub use monitor::{KeptState, MonitorState, OpenIncident, RegionView, Transition};
+pub use monitor::{KeptState, MonitorState, OpenIncident, Quiet, RegionView, Transition};
 pub use region::Verdict;

@@ -1,3 +1,16 @@
-//! From outcomes to incidents to people.
+//! From outcomes to incidents to people: `decide` is pure, the engine asks it about all monitors, the alerter writes down
+//! what came of that, and the courier tells it.
 
 pub mod decide;
+mod deliver;
+mod engine;
+mod notices;
+mod routes;
+mod run;
+mod send;
+
+pub use deliver::Courier;
+pub use engine::{Decision, Engine, Key};
+pub use routes::{Route, Routes};
+pub use run::{Alerter, AlerterError};
+pub use send::{SendError, Sender};

@@ -5,6 +5,7 @@
 
 mod channel;
 pub mod channels;
+mod config;
 mod message;
 mod notice;
 mod secret;
@@ -12,6 +13,7 @@ mod text;
 mod validation;
 
 pub use channel::Channel;
+pub use config::ChannelConfig;
 pub use message::{Accepted, Command, HttpRequest, Mail, Message, Method};
 pub use notice::{IncidentNotice, Line, Notice, NoticeEvent, RegionNotice, Severity};
 pub use secret::{Secret, SecretUrl};

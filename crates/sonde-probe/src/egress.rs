@@ -51,7 +51,8 @@ impl Egress {
         }
     }
 
-    fn forbids(&self, address: IpAddr) -> Option<&'static str> {
+    /// Why an address may not be dialled.
+    pub fn forbids(&self, address: IpAddr) -> Option<&'static str> {
         if !self.guarded || self.allowed.iter().any(|net| net.contains(&address)) {
             return None;
         }

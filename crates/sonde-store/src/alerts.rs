@@ -7,7 +7,7 @@ use serde::Serialize;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp, WorkspaceId};
 use uuid::Uuid;
 
-use crate::Result;
+use crate::{Resource, Result};
 
 /// How far a decision has come, as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,7 @@ pub struct NewNotice {
     pub follows: bool,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn micros<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(at.as_micros())
 }
@@ -177,6 +178,12 @@ pub struct Telling {
 
 #[async_trait]
 pub trait AlertStore: Send + Sync {
+    /// The channels of all workspaces: by workspace, id and body, without secrets.
+    async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>>;
+
+    /// The body of a channel, with its secrets.
+    async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>>;
+
     /// Of all workspaces.
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
 
@@ -208,8 +215,8 @@ pub trait AlertStore: Send + Sync {
         at: Timestamp,
     ) -> Result<bool>;
 
-    /// The oldest first, and of one incident to one channel one at a time.
-    async fn notices_due(&self, at: Timestamp, limit: u32) -> Result<Vec<DueNotice>>;
+    /// The oldest first, of one channel only so many, and of one incident to one channel one at a time.
+    async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>>;
 
     /// `reminder` follows what was sent, for as long as the incident is open and nobody has acknowledged it.
     async fn told(

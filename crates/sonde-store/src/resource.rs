@@ -12,15 +12,17 @@ use sonde_core::{Monitor, Timestamp, WorkspaceId};
 pub enum ResourceKind {
     Monitor,
     Maintenance,
+    Channel,
     Member,
     Invitation,
     ApiKey,
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Monitor,
         Self::Maintenance,
+        Self::Channel,
         Self::Member,
         Self::Invitation,
         Self::ApiKey,
@@ -30,6 +32,7 @@ impl ResourceKind {
         match self {
             Self::Monitor => "monitor",
             Self::Maintenance => "maintenance",
+            Self::Channel => "channel",
             Self::Member => "member",
             Self::Invitation => "invitation",
             Self::ApiKey => "api_key",
@@ -121,6 +124,8 @@ pub struct Put {
     pub expected: Expected,
     /// What opens it: an API key's own secret, an invitation's link.
     pub credential: Option<NewCredential>,
+    /// Of all but monitors: the body with its secrets, JSON, to be sealed.
+    pub secrets: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -145,6 +150,7 @@ impl Put {
             managed_by: None,
             expected: Expected::Anything,
             credential: None,
+            secrets: None,
         }
     }
 

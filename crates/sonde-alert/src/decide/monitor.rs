@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sonde_core::{CheckResult, IncidentCause, Monitor, Quorum, Region, Timestamp};
+use sonde_core::{CheckResult, IncidentCause, Monitor, MonitorId, Quorum, Region, Timestamp};
 use uuid::Uuid;
 
 use super::region::{KeptRegion, RegionState, Streak, Verdict};
@@ -48,9 +48,24 @@ pub struct OpenIncident {
     pub opened_at: Timestamp,
     #[serde(default)]
     pub flapping: bool,
+    /// Nobody is told of it, for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Quiet>,
     /// Since when all is well with a target that flaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    calm_since: Option<Timestamp>,
+    pub(crate) calm_since: Option<Timestamp>,
+}
+
+/// Why nobody is told of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quiet {
+    /// What the monitor depends on is down.
+    CausedBy(MonitorId),
+    /// What it depends on may be down: by then that will be known.
+    Until(Timestamp),
+    /// What it depends on was down: it has until then to recover, too.
+    Recovering(Timestamp),
 }
 
 /// What became of a monitor.
@@ -67,12 +82,16 @@ pub enum Transition {
 pub struct RegionView {
     pub region: Region,
     pub verdict: Verdict,
+    /// When it last was heard of.
+    pub heard: Timestamp,
     pub is_fresh: bool,
-    pub outcome: Option<sonde_core::Outcome>,
-    pub reason: Option<sonde_core::Reason>,
 }
 
 impl KeptState {
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("it has only string keys")
+    }
+
     /// Nothing depends on what differs: rows that only grow are not written again and again.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let streaks = |state: &Self| -> Vec<(Region, Streak)> {
@@ -160,6 +179,13 @@ impl MonitorState {
         self.incident.as_ref()
     }
 
+    /// Says whether people are told of what is open.
+    pub fn set_quiet(&mut self, quiet: Option<Quiet>) {
+        if let Some(incident) = &mut self.incident {
+            incident.quiet = quiet;
+        }
+    }
+
     /// The next time at which silence alone may change something.
     pub fn look_again_at(&self, monitor: &Monitor, now: Timestamp) -> Timestamp {
         let patience = patience(monitor);
@@ -182,15 +208,11 @@ impl MonitorState {
 
     /// By the monitor's order of regions.
     pub fn regions(&self, monitor: &Monitor, now: Timestamp) -> Vec<RegionView> {
-        let views = monitor.regions.iter().map(|region| {
-            let last = self.regions.get(region).and_then(RegionState::last);
-            RegionView {
-                region: region.clone(),
-                verdict: self.verdict(monitor, region),
-                is_fresh: self.is_fresh(monitor, region, now),
-                outcome: last.map(|(outcome, _)| outcome),
-                reason: last.and_then(|(_, reason)| reason),
-            }
+        let views = monitor.regions.iter().map(|region| RegionView {
+            region: region.clone(),
+            verdict: self.verdict(monitor, region),
+            heard: self.heard(region),
+            is_fresh: self.is_fresh(monitor, region, now),
         });
         views.collect()
     }
@@ -244,6 +266,7 @@ impl MonitorState {
             cause,
             opened_at: now,
             flapping: self.opened.len() >= FLAPS,
+            quiet: None,
             calm_since: None,
         };
         self.incident = Some(incident.clone());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sonde_core::{AlertRule, CheckResult, Outcome, RANK_BYTES, Reason, Timestamp, rank};
+use sonde_core::{AlertRule, CheckResult, Outcome, RANK_BYTES, Timestamp, rank};
 
 /// Results so many intervals behind the newest may still come and be put in their place; later ones change nothing.
 pub(super) const SETTLE: u32 = 2;
@@ -55,7 +55,6 @@ pub(super) struct Streak {
 struct Seen {
     slot: Timestamp,
     outcome: Outcome,
-    reason: Option<Reason>,
     /// The checker was unwell.
     suspect: bool,
     in_maintenance: bool,
@@ -149,12 +148,6 @@ impl RegionState {
     pub(super) fn is_in_doubt(&self, rule: &AlertRule, interval: Duration) -> bool {
         self.streak(rule, interval).not_ok > 0
     }
-
-    /// What counted last, and why it is not ok.
-    pub(super) fn last(&self) -> Option<(Outcome, Option<Reason>)> {
-        let counted = self.window.iter().rev().find(|seen| seen.counts())?;
-        Some((counted.outcome, counted.reason))
-    }
 }
 
 impl Streak {
@@ -172,9 +165,8 @@ impl Streak {
         count(&mut self.ok, ok);
         self.verdict = match self.verdict {
             _ if self.failed >= rule.fail_after => Verdict::Down,
-            Verdict::Up | Verdict::Degraded if self.ok >= rule.recover_after => Verdict::Up,
+            _ if self.ok >= rule.recover_after => Verdict::Up,
             Verdict::Up if self.not_ok >= rule.fail_after => Verdict::Degraded,
-            Verdict::Down if self.ok >= rule.recover_after => Verdict::Up,
             Verdict::Down if self.not_failed >= rule.recover_after => Verdict::Degraded,
             same => same,
         };
@@ -195,7 +187,6 @@ impl Seen {
         Self {
             slot: result.slot,
             outcome: result.outcome,
-            reason: result.reason,
             suspect: result.suspect,
             in_maintenance: result.in_maintenance,
             rank: rank(result),

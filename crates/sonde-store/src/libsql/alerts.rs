@@ -7,10 +7,10 @@ use sonde_libsql::libsql::{Connection, Row};
 use uuid::Uuid;
 
 use super::resources::refused;
-use super::{LibsqlStore, unavailable};
+use super::{LibsqlStore, resources, unavailable};
 use crate::{
     AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
-    KeptAlert, NewNotice, Result, StoreError, Telling, Told,
+    KeptAlert, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
 };
 
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
@@ -18,6 +18,21 @@ const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, 
 
 #[async_trait]
 impl AlertStore for LibsqlStore {
+    async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
+        self.read(async |it| {
+            let sql = "SELECT workspace, id, body FROM resources WHERE kind = 'channel' ORDER BY workspace, id";
+            collect(it.query(sql, ()).await?, channel).await
+        })
+        .await
+    }
+
+    async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>> {
+        let (workspace, id, keys) = (workspace.clone(), id.to_owned(), self.keys.clone());
+        let kind = ResourceKind::Channel;
+        self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
+            .await
+    }
+
     async fn alert_states(&self) -> Result<Vec<KeptAlert>> {
         self.read(async |it| {
             let sql = "SELECT workspace, monitor, version, body FROM alert_states";
@@ -97,16 +112,17 @@ impl AlertStore for LibsqlStore {
         .await
     }
 
-    async fn notices_due(&self, at: Timestamp, limit: u32) -> Result<Vec<DueNotice>> {
+    async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>> {
         self.read(async move |it| {
-            let sql = "SELECT id, workspace, incident, channel, body, attempts FROM outbox
-                WHERE state = 'waiting' AND due_us <= ?1 AND NOT EXISTS (
-                    SELECT 1 FROM outbox AS earlier
-                    WHERE earlier.incident = outbox.incident AND earlier.channel = outbox.channel
-                        AND earlier.state = 'waiting' AND earlier.number < outbox.number
-                )
-                ORDER BY due_us, number LIMIT ?2";
-            collect(it.query(sql, (at.as_micros(), limit)).await?, due).await
+            let sql = "SELECT id, workspace, incident, channel, body, attempts FROM (
+                    SELECT *, row_number() OVER (PARTITION BY workspace, channel ORDER BY due_us, number) AS place
+                    FROM outbox WHERE state = 'waiting' AND due_us <= ?1 AND NOT EXISTS (
+                        SELECT 1 FROM outbox AS earlier
+                        WHERE earlier.incident = outbox.incident AND earlier.channel = outbox.channel
+                            AND earlier.state = 'waiting' AND earlier.number < outbox.number
+                    )
+                ) WHERE place <= ?2 ORDER BY due_us, number";
+            collect(it.query(sql, (at.as_micros(), most_of_one)).await?, due).await
         })
         .await
     }
@@ -180,6 +196,11 @@ async fn collect<T>(
         found.push(read(&row)?);
     }
     Ok(found)
+}
+
+fn channel(row: &Row) -> Result<(WorkspaceId, Resource)> {
+    let (id, body) = (row.get(1)?, row.get(2)?);
+    Ok((parsed(row, 0)?, Resource { id, body }))
 }
 
 fn kept(row: &Row) -> Result<KeptAlert> {

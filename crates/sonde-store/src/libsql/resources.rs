@@ -112,6 +112,44 @@ fn context(workspace: &str, id: &str) -> Vec<u8> {
     format!("{workspace}/{id}").into_bytes()
 }
 
+/// The same of resources of other kinds.
+fn context_of(workspace: &WorkspaceId, kind: ResourceKind, id: &str) -> Vec<u8> {
+    format!("{workspace}/{kind}/{id}").into_bytes()
+}
+
+/// The body of a resource with its secrets, where it has some.
+pub(super) async fn with_secrets(
+    connection: &Connection,
+    workspace: &WorkspaceId,
+    kind: ResourceKind,
+    id: &str,
+    keys: &SealingKeys,
+) -> Result<Option<String>> {
+    let sql = "SELECT body, sealed FROM resources WHERE workspace = ?1 AND kind = ?2 AND id = ?3";
+    let parameters = (workspace.as_str(), kind.as_str(), id);
+    let mut rows = connection.query(sql, parameters).await?;
+    let Some(row) = rows.next().await? else {
+        return Ok(None);
+    };
+    let sealed: Option<String> = row.get(1)?;
+    match sealed {
+        None => Ok(Some(row.get(0)?)),
+        // What is sealed is no JSON.
+        Some(open) if open.starts_with('{') => Ok(Some(open)),
+        Some(sealed) => {
+            let opened = keys.open(&sealed, &context_of(workspace, kind, id));
+            let opened = opened.and_then(|opened| String::from_utf8(opened).ok());
+            let source = "its secrets cannot be opened with this process's secret key";
+            let corrupt = || StoreError::Corrupt {
+                what: "resource",
+                id: id.to_owned(),
+                source: source.into(),
+            };
+            opened.ok_or_else(corrupt).map(Some)
+        }
+    }
+}
+
 /// As the trigger `change` reads it.
 #[derive(Serialize)]
 struct PutRow<'a> {
@@ -200,7 +238,8 @@ fn parts(change: &Change, keys: &SealingKeys) -> Result<Vec<String>> {
     let mut parts: Vec<String> = Vec::new();
     for (position, put) in change.puts.iter().enumerate() {
         let position = change.only.is_some().then_some(position);
-        let row = serde_json::to_string(&put_row(put, position, keys)?).map_err(unavailable)?;
+        let row = serde_json::to_string(&put_row(put, &change.workspace, position, keys)?)
+            .map_err(unavailable)?;
         match parts.last_mut() {
             Some(part) if part.len() + row.len() < PART => {
                 part.push(',');
@@ -215,10 +254,22 @@ fn parts(change: &Change, keys: &SealingKeys) -> Result<Vec<String>> {
     Ok(parts)
 }
 
-fn put_row<'a>(put: &'a Put, position: Option<usize>, keys: &SealingKeys) -> Result<PutRow<'a>> {
+fn put_row<'a>(
+    put: &'a Put,
+    workspace: &WorkspaceId,
+    position: Option<usize>,
+    keys: &SealingKeys,
+) -> Result<PutRow<'a>> {
     let (body, sealed) = match &put.value {
         PutValue::Monitor(monitor) => seal(monitor, keys)?,
-        PutValue::Other(_, resource) => (resource.body.clone(), None),
+        PutValue::Other(kind, resource) => {
+            let sealed = put.secrets.as_ref().map(|secrets| {
+                let context = context_of(workspace, *kind, &resource.id);
+                let sealed = keys.seal(secrets.as_bytes(), &context);
+                sealed.unwrap_or_else(|| secrets.clone())
+            });
+            (resource.body.clone(), sealed)
+        }
     };
     Ok(PutRow {
         kind: put.kind(),

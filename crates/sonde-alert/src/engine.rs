@@ -1,0 +1,513 @@
+//! All monitors: which of them have something to decide, what that leads to, and who is to be told.
+//!
+//! Pure: whoever runs it writes a [`Decision`] down, and tells it whether that went well. What depends on others is told
+//! when it is known that these are not the cause.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sonde_core::{
+    CheckResult, Monitor, MonitorId, Outcome, Region, Timestamp, Trigger, WorkspaceId,
+};
+use sonde_notify::IncidentNotice;
+use sonde_store::{AlertChange, AlertState, IncidentChange, IncidentEventKind, KeptAlert};
+
+use crate::decide::{KeptState, MonitorState, OpenIncident, Quiet, Transition};
+use crate::notices::{self, Fault};
+use crate::routes::Routes;
+
+/// Who a monitor is, over all workspaces.
+pub type Key = (WorkspaceId, MonitorId);
+
+/// Of monitors that depend on each other in a circle only so many are followed.
+const DEEPEST: usize = 16;
+
+#[derive(Debug, Default)]
+pub struct Engine {
+    watched: HashMap<Key, Watched>,
+    /// Which monitors depend on one.
+    children: HashMap<Key, BTreeSet<Key>>,
+    /// When silence may change something, once for each monitor.
+    agenda: BinaryHeap<Reverse<(Timestamp, Key)>>,
+    /// What may have changed since the last decision.
+    touched: HashSet<Key>,
+    /// What is watched no more.
+    gone: Vec<Gone>,
+}
+
+/// One monitor, and what is known of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) state: MonitorState,
+    /// What is wrong in a region, for people.
+    pub(crate) faults: BTreeMap<Region, Fault>,
+    version: u64,
+    kept: Option<KeptState>,
+}
+
+/// A monitor that is removed or paused, and its incident, which ends.
+#[derive(Debug)]
+struct Gone {
+    key: Key,
+    version: u64,
+    open: Option<IncidentNotice>,
+}
+
+/// What is to be written down, and what it is to become once it is.
+#[derive(Debug, Default)]
+pub struct Decision {
+    pub change: AlertChange,
+    /// Of monitors that are still watched.
+    kept: Vec<(Key, Option<KeptState>)>,
+}
+
+impl Engine {
+    /// With what others decided before.
+    pub fn restored(
+        monitors: impl IntoIterator<Item = Arc<Monitor>>,
+        kept: Vec<KeptAlert>,
+        now: Timestamp,
+    ) -> Self {
+        let mut engine = Self::default();
+        let mut kept: HashMap<Key, KeptAlert> = kept
+            .into_iter()
+            .map(|kept| ((kept.workspace.clone(), kept.monitor.clone()), kept))
+            .collect();
+        for monitor in monitors {
+            let kept = kept.remove(&key(&monitor));
+            engine.watch(monitor, now);
+            if let Some(kept) = kept {
+                engine.restore(kept, now);
+            }
+        }
+        // Of what is watched no more an incident may be open.
+        for (key, kept) in kept {
+            let state = serde_json::from_str::<KeptState>(&kept.body).ok();
+            let incident = state.and_then(|state| state.incident);
+            let open = incident.map(|incident| notices::outline(&key.1, &incident));
+            engine.gone.push(Gone {
+                key,
+                version: kept.version,
+                open,
+            });
+        }
+        engine
+    }
+
+    fn restore(&mut self, kept: KeptAlert, now: Timestamp) {
+        let key = (kept.workspace, kept.monitor);
+        let Some(watched) = self.watched.get_mut(&key) else {
+            return;
+        };
+        watched.version = kept.version;
+        match serde_json::from_str::<KeptState>(&kept.body) {
+            Ok(state) => {
+                watched.state = MonitorState::restored(state.clone(), now);
+                watched.kept = Some(state);
+            }
+            Err(error) => tracing::error!(
+                %error,
+                workspace.id = %key.0,
+                monitor.id = %key.1,
+                "what was decided of a monitor is unreadable: it begins anew"
+            ),
+        }
+        self.touched.insert(key);
+    }
+
+    /// From now on these, and no others.
+    pub fn watch_only(&mut self, monitors: &[Arc<Monitor>], now: Timestamp) {
+        let stay: HashSet<Key> = monitors.iter().map(|monitor| key(monitor)).collect();
+        let gone: Vec<Key> = self
+            .watched
+            .keys()
+            .filter(|key| !stay.contains(*key))
+            .cloned()
+            .collect();
+        for key in gone {
+            self.forget(&key, now);
+        }
+        for monitor in monitors {
+            self.watch(Arc::clone(monitor), now);
+        }
+    }
+
+    /// A monitor that is new, or another than before; one that is paused is not watched.
+    pub fn watch(&mut self, monitor: Arc<Monitor>, now: Timestamp) {
+        let key = key(&monitor);
+        if monitor.paused {
+            self.forget(&key, now);
+            return;
+        }
+        let before = self
+            .watched
+            .get(&key)
+            .map(|watched| Arc::clone(&watched.monitor));
+        if before.as_ref().is_some_and(|before| *before == monitor) {
+            return;
+        }
+        self.unlink(&key, before.as_deref());
+        for parent in &monitor.depends_on {
+            let parent = (monitor.workspace.clone(), parent.clone());
+            self.children.entry(parent).or_default().insert(key.clone());
+        }
+        if before.is_none() {
+            self.agenda.push(Reverse((now, key.clone())));
+        }
+        let new = || Watched::new(Arc::clone(&monitor), now);
+        let watched = self.watched.entry(key.clone()).or_insert_with(new);
+        watched.monitor = monitor;
+        self.touched.insert(key);
+    }
+
+    pub fn forget(&mut self, key: &Key, now: Timestamp) {
+        let Some(mut watched) = self.watched.remove(key) else {
+            return;
+        };
+        self.unlink(key, Some(&watched.monitor));
+        self.touched.remove(key);
+        let incident = watched.state.close(now);
+        let open = incident.map(|incident| notices::describe(&watched, &incident, now));
+        self.gone.push(Gone {
+            key: key.clone(),
+            version: watched.version,
+            open,
+        });
+    }
+
+    fn unlink(&mut self, key: &Key, monitor: Option<&Monitor>) {
+        for parent in monitor.into_iter().flat_map(|monitor| &monitor.depends_on) {
+            let parent = (key.0.clone(), parent.clone());
+            if let Some(children) = self.children.get_mut(&parent) {
+                children.remove(key);
+            }
+        }
+    }
+
+    /// Takes a result into account. What people asked for in between says nothing of a row.
+    pub fn observe(&mut self, result: &CheckResult) {
+        if result.trigger != Trigger::Schedule {
+            return;
+        }
+        let key = (result.workspace.clone(), result.monitor.clone());
+        let Some(watched) = self.watched.get_mut(&key) else {
+            return;
+        };
+        if watched.state.observe(&watched.monitor, result) {
+            watched.note(result);
+            self.touched.insert(key);
+        }
+    }
+
+    /// What is to be written down now; nothing of what is as it was.
+    pub fn decide(&mut self, routes: &Routes, now: Timestamp) -> Decision {
+        self.look_for_silence(now);
+        let mut draft = Draft::new(routes, now);
+        for gone in self.gone.drain(..) {
+            draft.end(gone);
+        }
+        let mut keys: Vec<Key> = self.touched.drain().collect();
+        // What others depend on first, so that these know.
+        keys.sort_by_cached_key(|key| (self.depth(key, 0), key.clone()));
+        let mut done = HashSet::new();
+        let mut next = 0;
+        while let Some(key) = keys.get(next).cloned() {
+            next += 1;
+            if done.insert(key.clone()) && self.decide_one(&key, &mut draft) {
+                let children = self.children.get(&key).into_iter().flatten();
+                keys.extend(children.filter(|child| self.is_quiet(child)).cloned());
+            }
+        }
+        draft.decision
+    }
+
+    /// It is written down.
+    pub fn committed(&mut self, decision: Decision) {
+        for (key, kept) in decision.kept {
+            if let Some(watched) = self.watched.get_mut(&key) {
+                watched.version = kept.as_ref().map_or(0, |_| watched.version + 1);
+                watched.kept = kept;
+            }
+        }
+    }
+
+    /// True when it may matter to those that depend on it.
+    fn decide_one(&mut self, key: &Key, draft: &mut Draft<'_>) -> bool {
+        let Some(mut watched) = self.watched.remove(key) else {
+            return false;
+        };
+        let transition = watched.state.decide(&watched.monitor, draft.now);
+        match &transition {
+            Some(Transition::Opened(incident)) => {
+                let quiet = self.why_quiet(&watched, draft.now);
+                watched.state.set_quiet(quiet.clone());
+                let incident = OpenIncident {
+                    quiet,
+                    ..incident.clone()
+                };
+                draft.record(&watched, IncidentEventKind::Opened, &incident);
+            }
+            Some(Transition::Changed(incident)) => {
+                draft.record(&watched, IncidentEventKind::Changed, incident);
+            }
+            Some(Transition::Resolved(incident)) => {
+                draft.record(&watched, IncidentEventKind::Resolved, incident);
+            }
+            None => self.reconsider(&mut watched, draft),
+        }
+        draft.keep(key, &watched);
+        let matters = transition.is_some() || self.children.contains_key(key);
+        self.watched.insert(key.clone(), watched);
+        matters
+    }
+
+    /// Whether what is quiet is still to be so.
+    fn reconsider(&self, watched: &mut Watched, draft: &mut Draft<'_>) {
+        let Some(incident) = watched.state.incident().cloned() else {
+            return;
+        };
+        let now = draft.now;
+        let quiet = match &incident.quiet {
+            None => return,
+            Some(Quiet::Until(until) | Quiet::Recovering(until)) if now >= *until => None,
+            Some(Quiet::Until(until)) => match self.why_quiet(watched, now) {
+                Some(Quiet::Until(_)) => Some(Quiet::Until(*until)),
+                other => other,
+            },
+            Some(Quiet::CausedBy(_) | Quiet::Recovering(_)) => {
+                let until = match incident.quiet {
+                    Some(Quiet::Recovering(until)) => until,
+                    _ => now + time_to_tell(&watched.monitor),
+                };
+                let parent = self.cause_among_parents(watched, 0);
+                Some(parent.map_or(Quiet::Recovering(until), Quiet::CausedBy))
+            }
+        };
+        if quiet == incident.quiet {
+            return;
+        }
+        watched.state.set_quiet(quiet.clone());
+        let changed = OpenIncident { quiet, ..incident };
+        match changed.quiet {
+            None => draft.tell(watched, &changed),
+            Some(Quiet::CausedBy(_)) => draft.record(watched, IncidentEventKind::Changed, &changed),
+            Some(Quiet::Until(_) | Quiet::Recovering(_)) => {}
+        }
+    }
+
+    /// Of what has just failed: whether it is, or may be, because of what it depends on.
+    fn why_quiet(&self, watched: &Watched, now: Timestamp) -> Option<Quiet> {
+        if let Some(parent) = self.cause_among_parents(watched, 0) {
+            return Some(Quiet::CausedBy(parent));
+        }
+        let since = watched
+            .faults
+            .values()
+            .map(|fault| fault.since)
+            .min()
+            .unwrap_or(now);
+        let doubtful = watched.parents(&self.watched).filter(|parent| {
+            parent.state.incident().is_none() && parent.state.is_in_doubt(&parent.monitor, since)
+        });
+        let longest = doubtful.map(|parent| time_to_tell(&parent.monitor)).max()?;
+        Some(Quiet::Until(now + longest))
+    }
+
+    /// The nearest ancestor that is known to be down.
+    fn cause_among_parents(&self, watched: &Watched, depth: usize) -> Option<MonitorId> {
+        if depth > DEEPEST {
+            return None;
+        }
+        let mut parents = watched.parents(&self.watched);
+        parents.find_map(|parent| {
+            let is_down = parent.state.incident().is_some();
+            let own = is_down.then(|| parent.monitor.id.clone());
+            own.or_else(|| self.cause_among_parents(parent, depth + 1))
+        })
+    }
+
+    fn is_quiet(&self, key: &Key) -> bool {
+        let incident = self
+            .watched
+            .get(key)
+            .and_then(|watched| watched.state.incident());
+        incident.is_some_and(|incident| incident.quiet.is_some())
+    }
+
+    fn depth(&self, key: &Key, depth: usize) -> usize {
+        let Some(watched) = self.watched.get(key).filter(|_| depth < DEEPEST) else {
+            return depth;
+        };
+        let parents = watched.monitor.depends_on.iter();
+        let parents = parents.map(|parent| self.depth(&(key.0.clone(), parent.clone()), depth + 1));
+        parents.max().unwrap_or(depth)
+    }
+
+    /// Monitors that nothing was heard of for too long, that are calm again, or that wait for what they depend on.
+    fn look_for_silence(&mut self, now: Timestamp) {
+        while let Some(Reverse((due, _))) = self.agenda.peek()
+            && *due <= now
+            && let Some(Reverse((_, key))) = self.agenda.pop()
+        {
+            let Some(watched) = self.watched.get(&key) else {
+                continue;
+            };
+            let next = watched.look_again_at(now);
+            self.touched.insert(key.clone());
+            self.agenda.push(Reverse((next, key)));
+        }
+    }
+}
+
+impl Watched {
+    fn new(monitor: Arc<Monitor>, now: Timestamp) -> Self {
+        Self {
+            monitor,
+            state: MonitorState::new(now),
+            faults: BTreeMap::new(),
+            version: 0,
+            kept: None,
+        }
+    }
+
+    /// What people are told of a region.
+    fn note(&mut self, result: &CheckResult) {
+        if result.outcome == Outcome::Ok {
+            self.faults.remove(&result.region);
+            return;
+        }
+        let since = self.faults.get(&result.region).map(|fault| fault.since);
+        let fault = Fault::of(result, since.unwrap_or(result.slot));
+        self.faults.insert(result.region.clone(), fault);
+    }
+
+    fn parents<'a>(&'a self, all: &'a HashMap<Key, Self>) -> impl Iterator<Item = &'a Self> {
+        let workspace = &self.monitor.workspace;
+        let parents = self.monitor.depends_on.iter();
+        parents.filter_map(move |parent| all.get(&(workspace.clone(), parent.clone())))
+    }
+
+    fn look_again_at(&self, now: Timestamp) -> Timestamp {
+        let silence = self.state.look_again_at(&self.monitor, now);
+        // An open incident may wait for calm, or for those that it depends on.
+        match self.state.incident() {
+            Some(_) => silence.min(now + self.monitor.interval),
+            None => silence,
+        }
+    }
+}
+
+impl Decision {
+    pub fn is_empty(&self) -> bool {
+        self.change.is_empty()
+    }
+}
+
+/// A decision in the making.
+struct Draft<'a> {
+    decision: Decision,
+    routes: &'a Routes,
+    now: Timestamp,
+}
+
+impl<'a> Draft<'a> {
+    fn new(routes: &'a Routes, now: Timestamp) -> Self {
+        Self {
+            decision: Decision::default(),
+            routes,
+            now,
+        }
+    }
+
+    fn keep(&mut self, key: &Key, watched: &Watched) {
+        let kept = watched.state.kept(&watched.monitor);
+        let same = match (&kept, &watched.kept) {
+            (None, None) => true,
+            (Some(new), Some(old)) => new.says_the_same_as(old),
+            _ => false,
+        };
+        if !same {
+            let body = kept.as_ref().map(KeptState::to_json);
+            self.put(key, watched.version, body);
+            self.decision.kept.push((key.clone(), kept));
+        }
+    }
+
+    fn put(&mut self, key: &Key, expected: u64, body: Option<String>) {
+        self.decision.change.states.push(AlertState {
+            workspace: key.0.clone(),
+            monitor: key.1.clone(),
+            expected,
+            body,
+        });
+    }
+
+    fn end(&mut self, gone: Gone) {
+        if gone.version > 0 {
+            self.put(&gone.key, gone.version, None);
+        }
+        if let Some(incident) = gone.open {
+            self.say(&gone.key, IncidentEventKind::Resolved, incident, false);
+        }
+    }
+
+    /// What happened to an incident; people are told if it is not quiet.
+    fn record(&mut self, watched: &Watched, event: IncidentEventKind, incident: &OpenIncident) {
+        let described = notices::describe(watched, incident, self.now);
+        self.say(
+            &key(&watched.monitor),
+            event,
+            described,
+            incident.quiet.is_some(),
+        );
+    }
+
+    fn say(
+        &mut self,
+        key: &Key,
+        event: IncidentEventKind,
+        mut described: IncidentNotice,
+        quiet: bool,
+    ) {
+        if event == IncidentEventKind::Resolved {
+            described.resolved_at = Some(self.now);
+        }
+        self.decision.change.incidents.push(IncidentChange {
+            id: described.id,
+            workspace: key.0.clone(),
+            monitor: key.1.clone(),
+            event,
+            at: self.now,
+            cause: described.cause,
+            flapping: described.flapping,
+            caused_by: described.caused_by.clone(),
+            detail: serde_json::to_string(&described).expect("it has only string keys"),
+        });
+        // Of what was quiet nobody was told: the store knows who was.
+        if !quiet || event == IncidentEventKind::Resolved {
+            let notices = notices::of(&key.0, event, &described, self.routes, self.now);
+            self.decision.change.notices.extend(notices);
+        }
+    }
+
+    /// Nothing happened but that people are told now.
+    fn tell(&mut self, watched: &Watched, incident: &OpenIncident) {
+        let described = notices::describe(watched, incident, self.now);
+        let (workspace, event) = (&watched.monitor.workspace, IncidentEventKind::Opened);
+        let notices = notices::of(workspace, event, &described, self.routes, self.now);
+        self.decision.change.notices.extend(notices);
+    }
+}
+
+/// How long it takes at most until it is known that something is down, or up again.
+fn time_to_tell(monitor: &Monitor) -> Duration {
+    let rounds = monitor.alert.fail_after.max(monitor.alert.recover_after);
+    monitor.interval * (rounds + 1) + monitor.timeout
+}
+
+fn key(monitor: &Monitor) -> Key {
+    (monitor.workspace.clone(), monitor.id.clone())
+}
