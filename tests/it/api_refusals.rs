@@ -257,12 +257,15 @@ async fn guessing_is_slowed_and_a_page_of_another_site_can_do_nothing() {
     })
     .await;
 
+    let theirs = owner.new_key(&["monitors:read"], None).await;
     let key = nobody.key("sonde_key_guess");
     let mut statuses = BTreeSet::new();
     for _ in 0..8 {
         statuses.insert(key.get("/v1/monitors").await.0);
     }
     assert_eq!(statuses, BTreeSet::from([401, 429]));
+    // From the same address.
+    assert_eq!(theirs.get("/v1/monitors").await.0, 200);
 
     for (name, value) in [
         ("sec-fetch-site", "cross-site"),

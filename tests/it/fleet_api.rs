@@ -217,7 +217,7 @@ async fn made_up_requests_find_no_fault() {
 const EXAMPLES: &str = "10";
 const LONGEST: &str = "200";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
-    response_schema_conformance,response_headers_conformance,ignored_auth";
+    response_schema_conformance,response_headers_conformance";
 
 /// The program, where there is one; none is no reason to fail where a developer has none.
 fn schemathesis() -> Option<std::ffi::OsString> {

@@ -49,6 +49,7 @@ mod store_harness;
 mod store_tls;
 mod stubs;
 mod tidy;
+mod up_alerts;
 mod up_maintenance;
 mod up_surface;
 mod up_survival;

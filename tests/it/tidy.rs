@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 6] = [
         "sonde-dispatcher",
         "sonde-checker",
         "sonde-ingester",
+        "sonde-alert",
         "sonde-api",
         "sonde-web",
     ],

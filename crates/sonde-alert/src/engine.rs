@@ -511,3 +511,6 @@ fn time_to_tell(monitor: &Monitor) -> Duration {
 fn key(monitor: &Monitor) -> Key {
     (monitor.workspace.clone(), monitor.id.clone())
 }
+
+#[cfg(test)]
+mod tests;

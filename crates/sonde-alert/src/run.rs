@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sonde_core::{CheckResult, Clock, Monitor};
 use sonde_notify::ChannelConfig;
-use sonde_queue::{Delivery, Queue, QueueError, QueueName, ResultsMessage};
+use sonde_queue::{Bus, Delivery, Queue, QueueError, QueueName, ResultsMessage, Topic};
 use sonde_store::{AlertStore, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ const PREFETCH: u16 = 200;
 const READ_AHEAD: usize = 256;
 /// What nothing is heard of is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
-/// Channels are read anew so often.
+/// Channels are read anew so often, and when somebody says that they changed.
 const REFRESH: Duration = Duration::from_secs(5);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ pub enum AlerterError {
         #[source]
         source: QueueError,
     },
+    #[error("cannot hear of changes of the configuration")]
+    Listen(#[source] QueueError),
     #[error("cannot read what was decided before")]
     Store(#[from] StoreError),
 }
@@ -41,6 +43,8 @@ pub enum AlerterError {
 /// Decides about all monitors; of two that do, one has to give way.
 pub struct Alerter {
     pub queue: Arc<dyn Queue>,
+    /// Tells that the configuration changed.
+    pub bus: Arc<dyn Bus>,
     pub store: Arc<dyn AlertStore>,
     pub clock: Arc<dyn Clock>,
     pub partitions: u16,
@@ -70,8 +74,10 @@ impl Alerter {
             intakes.spawn(intake.await?);
         }
         drop(taken);
-        let now = monitors.borrow_and_update().clone();
-        let mut engine = self.begin(&now).await?;
+        let changes = self.bus.listen(&[Topic::Config]).await;
+        let mut changes = changes.map_err(AlerterError::Listen)?;
+        let first = monitors.borrow_and_update().clone();
+        let mut engine = self.begin(&first).await?;
         let mut routes = Routes::default();
         let mut refreshed: Option<Instant> = None;
         let mut looks = interval(LOOK);
@@ -85,6 +91,7 @@ impl Alerter {
                     let monitors = monitors.borrow_and_update().clone();
                     engine.watch_only(&monitors, self.clock.now());
                 }
+                _ = changes.next() => refreshed = None,
                 Some(first) = waiting.recv() => {
                     batch.push(first);
                     while batch.len() < READ_AHEAD && let Ok(more) = waiting.try_recv() {

@@ -24,7 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Parameters {
-    /// `monitor`, `maintenance`, `member`, `invitation`, `api_key`.
+    /// `monitor`, `maintenance`, `channel`, `member`, `invitation`, `api_key`.
     #[param(value_type = Option<ResourceName>)]
     kind: Option<ResourceKind>,
     /// Of one resource.

@@ -5,11 +5,13 @@
 mod audit;
 mod bearer;
 mod caller;
+mod channels;
 mod check;
 mod cron;
 mod extract;
 mod fleet;
 mod idempotency;
+mod incidents;
 mod keys;
 mod limits;
 mod maintenance;
@@ -150,6 +152,8 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(keys::router())
         .merge(members::router())
         .merge(maintenance::router())
+        .merge(channels::router())
+        .merge(incidents::router())
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .merge(plan::router());

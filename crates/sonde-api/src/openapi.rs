@@ -22,7 +22,7 @@ use crate::problem::{Field, Problem};
     ),
     components(schemas(
         Problem, Field, MonitorConfig, RoleName, ScopeName, OutcomeName, TriggerName, StateName, KindName,
-        ResourceName, ActionName, ActorName
+        ResourceName, ActionName, ActorName, CauseName, IncidentStatusName, IncidentEventName, TellingState
     )),
     modifiers(&Security),
     security(("key" = []), ("session" = []))
@@ -84,13 +84,17 @@ macro_rules! names {
 
 names! {
     RoleName: "viewer" "editor" "admin" "owner";
-    ScopeName: "monitors:read" "monitors:write" "results:read" "checks:run" "fleet:read" "members:read"
+    ScopeName: "monitors:read" "monitors:write" "results:read" "alerts:read" "alerts:write" "checks:run" "fleet:read" "members:read"
         "members:write" "keys:read" "keys:write" "audit:read";
     OutcomeName: "ok" "degraded" "failed" "missed";
     TriggerName: "schedule" "on_demand";
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
     KindName: "http" "tcp" "dns" "icmp" "tls" "exec";
-    ResourceName: "monitor" "maintenance" "member" "invitation" "api_key";
+    ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key";
+    CauseName: "down" "degraded" "unknown";
+    IncidentStatusName: "open" "acknowledged" "resolved";
+    IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";
+    TellingState: "waiting" "sent" "failed" "dropped";
     ActionName: "created" "updated" "removed";
     ActorName: "user" "api_key" "file" "operator";
 }

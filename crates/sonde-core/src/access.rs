@@ -14,6 +14,11 @@ pub enum Scope {
     /// Rows, series, summaries, the stream of outcomes.
     #[serde(rename = "results:read")]
     ResultsRead,
+    /// Channels, incidents and what was told of them.
+    #[serde(rename = "alerts:read")]
+    AlertsRead,
+    #[serde(rename = "alerts:write")]
+    AlertsWrite,
     /// Checks on demand.
     #[serde(rename = "checks:run")]
     ChecksRun,
@@ -33,10 +38,12 @@ pub enum Scope {
 }
 
 impl Scope {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::MonitorsRead,
         Self::MonitorsWrite,
         Self::ResultsRead,
+        Self::AlertsRead,
+        Self::AlertsWrite,
         Self::ChecksRun,
         Self::FleetRead,
         Self::MembersRead,
@@ -51,6 +58,8 @@ impl Scope {
             Self::MonitorsRead => "monitors:read",
             Self::MonitorsWrite => "monitors:write",
             Self::ResultsRead => "results:read",
+            Self::AlertsRead => "alerts:read",
+            Self::AlertsWrite => "alerts:write",
             Self::ChecksRun => "checks:run",
             Self::FleetRead => "fleet:read",
             Self::MembersRead => "members:read",
@@ -104,8 +113,12 @@ impl Role {
 
     const fn least_for(scope: Scope) -> Self {
         match scope {
-            Scope::MonitorsRead | Scope::ResultsRead | Scope::FleetRead => Self::Viewer,
-            Scope::MonitorsWrite | Scope::ChecksRun | Scope::MembersRead => Self::Editor,
+            Scope::MonitorsRead | Scope::ResultsRead | Scope::AlertsRead | Scope::FleetRead => {
+                Self::Viewer
+            }
+            Scope::MonitorsWrite | Scope::AlertsWrite | Scope::ChecksRun | Scope::MembersRead => {
+                Self::Editor
+            }
             Scope::MembersWrite | Scope::KeysRead | Scope::KeysWrite | Scope::AuditRead => {
                 Self::Admin
             }

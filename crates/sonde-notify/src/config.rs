@@ -29,7 +29,11 @@ pub struct ChannelConfig {
     #[serde(default, with = "text", skip_serializing_if = "Duration::is_zero")]
     pub after: Duration,
     /// Reminds for as long as the incident is open and nobody has acknowledged it.
-    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "optional_text",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub repeat: Option<Duration>,
 }
 
@@ -38,7 +42,10 @@ impl ChannelConfig {
     pub fn takes(&self, monitor: &MonitorId, tags: &[String], cause: IncidentCause) -> bool {
         let any_or = |is_empty: bool, found: bool| is_empty || found;
         any_or(self.monitors.is_empty(), self.monitors.contains(monitor))
-            && any_or(self.tags.is_empty(), self.tags.iter().any(|tag| tags.contains(tag)))
+            && any_or(
+                self.tags.is_empty(),
+                self.tags.iter().any(|tag| tags.contains(tag)),
+            )
             && any_or(self.causes.is_empty(), self.causes.contains(&cause))
     }
 
@@ -53,9 +60,15 @@ impl ChannelConfig {
             problems.push(ChannelProblem { path, message });
         };
         if self.after > LONGEST {
-            add("after", format!("must be {} or less", format_duration(LONGEST)));
+            add(
+                "after",
+                format!("must be {} or less", format_duration(LONGEST)),
+            );
         }
-        if self.repeat.is_some_and(|repeat| !(SHORTEST_REPEAT..=LONGEST).contains(&repeat)) {
+        if self
+            .repeat
+            .is_some_and(|repeat| !(SHORTEST_REPEAT..=LONGEST).contains(&repeat))
+        {
             let [shortest, longest] = [SHORTEST_REPEAT, LONGEST].map(format_duration);
             add("repeat", format!("must be {shortest} to {longest}"));
         }
@@ -80,11 +93,16 @@ mod text {
 
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        value: &Duration,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::format_duration(*value))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         super::parse_duration(&text).map_err(de::Error::custom)
     }
@@ -121,14 +139,18 @@ mod tests {
 
     #[test]
     fn it_reads_as_people_write_it_and_says_all_that_is_wrong() {
-        let text = r#"{"send":{"slack":{"url":"http//x"}},"tags":["prod"],"repeat":"5s","after":"8d"}"#;
+        let text =
+            r#"{"send":{"slack":{"url":"http//x"}},"tags":["prod"],"repeat":"5s","after":"8d"}"#;
         let config: ChannelConfig = serde_json::from_str(text).unwrap();
         let problems = config.validate();
         let mut paths: Vec<_> = problems.iter().map(|it| it.path.as_str()).collect();
         paths.sort_unstable();
         assert_eq!(paths, ["after", "repeat", "send.slack.url"]);
         let back = serde_json::to_string(&config).unwrap();
-        assert_eq!(serde_json::from_str::<ChannelConfig>(&back).unwrap(), config);
+        assert_eq!(
+            serde_json::from_str::<ChannelConfig>(&back).unwrap(),
+            config
+        );
     }
 
     #[test]

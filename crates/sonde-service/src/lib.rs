@@ -8,11 +8,13 @@ mod accounts;
 mod apply;
 mod audit;
 mod authenticate;
+mod channels;
 mod entries;
 mod error;
 pub mod fleet;
 mod guesses;
 mod history;
+mod incidents;
 mod keys;
 mod maintenance;
 mod members;
@@ -33,7 +35,7 @@ use sonde_core::{Clock, QueueSettings, Timestamp};
 use sonde_probe::Targets;
 use sonde_queue::{Announcement, Bus, Queue, SealingKeys, Topic};
 use sonde_results::Results;
-use sonde_store::{AccountStore, ConfigStore};
+use sonde_store::{AccountStore, AlertStore, ConfigStore};
 
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
@@ -41,6 +43,7 @@ pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use history::Comparison;
+pub use incidents::IncidentView;
 pub use keys::{ApiKey, KeyView, NewKey};
 pub use maintenance::MaintenanceView;
 pub use members::{Invitation, LimitChange, Member, MemberChange};
@@ -58,6 +61,7 @@ pub use view::{MonitorView, State};
 pub struct Parts {
     pub store: Arc<dyn ConfigStore>,
     pub accounts: Arc<dyn AccountStore>,
+    pub alerts: Arc<dyn AlertStore>,
     pub results: Arc<dyn Results>,
     pub queue: Arc<dyn Queue>,
     pub bus: Arc<dyn Bus>,

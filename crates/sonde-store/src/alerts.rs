@@ -227,6 +227,14 @@ pub trait AlertStore: Send + Sync {
         reminder: Option<NewNotice>,
     ) -> Result<()>;
 
+    /// Of one channel, the newest first.
+    async fn tellings_to(
+        &self,
+        workspace: &WorkspaceId,
+        channel: &str,
+        limit: u32,
+    ) -> Result<Vec<Telling>>;
+
     /// Of one incident.
     async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>>;
 }

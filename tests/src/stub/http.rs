@@ -26,6 +26,7 @@ use super::{Server, Stream as Connection};
 pub struct HttpStub {
     server: Server,
     scheme: &'static str,
+    routes: Arc<Mutex<Routes>>,
     requests: Arc<Mutex<Vec<Received>>>,
 }
 
@@ -56,11 +57,11 @@ impl HttpStub {
             .into_iter()
             .map(|(path, reply)| (path.to_owned(), reply))
             .collect();
-        let routes = Arc::new(routes);
+        let routes = Arc::new(Mutex::new(routes));
         let requests = Arc::default();
-        let log = Arc::clone(&requests);
+        let (now, log) = (Arc::clone(&routes), Arc::clone(&requests));
         let server = Server::start(move |stream| {
-            let (tls, routes, log) = (tls.clone(), Arc::clone(&routes), Arc::clone(&log));
+            let (tls, routes, log) = (tls.clone(), Arc::clone(&now), Arc::clone(&log));
             async move {
                 match tls {
                     Some(tls) => converse(tls.accept(stream).await?, routes, log).await,
@@ -71,8 +72,16 @@ impl HttpStub {
         Self {
             server: server.await,
             scheme,
+            routes,
             requests,
         }
+    }
+
+    /// From now on a path answers so.
+    pub fn set(&self, path: &str, reply: Reply) {
+        let routes = self.routes.lock();
+        let mut routes = routes.unwrap_or_else(PoisonError::into_inner);
+        routes.insert(path.to_owned(), reply);
     }
 
     pub fn server(&self) -> &Server {
@@ -259,7 +268,7 @@ type Frames = std::pin::Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Se
 
 async fn converse(
     connection: impl Connection + 'static,
-    routes: Arc<Routes>,
+    routes: Arc<Mutex<Routes>>,
     log: Arc<Mutex<Vec<Received>>>,
 ) -> io::Result<()> {
     let service = service_fn(move |request| {
@@ -274,7 +283,7 @@ async fn converse(
 
 async fn answer(
     request: Request<Incoming>,
-    routes: &Routes,
+    routes: &Mutex<Routes>,
     log: &Mutex<Vec<Received>>,
 ) -> Response<StreamBody<Frames>> {
     let (head, body) = request.into_parts();
@@ -287,11 +296,15 @@ async fn answer(
         body: body.unwrap_or_default(),
     };
     let earlier = note(log, &request);
-    let reply = match routes.get(&request.path) {
+    let scripted = {
+        let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes.get(&request.path).cloned()
+    };
+    let reply = match scripted {
         None => Reply::status(404),
-        Some(reply) => match &reply.first {
-            Some((times, instead)) if earlier < *times => *instead.clone(),
-            _ => reply.clone(),
+        Some(reply) => match reply.first {
+            Some((times, instead)) if earlier < times => *instead,
+            _ => reply,
         },
     };
     tokio::time::sleep(reply.delay).await;

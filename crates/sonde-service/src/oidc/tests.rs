@@ -52,7 +52,8 @@ impl Fixture {
         let queues = sonde_config::parse_queues("queues.toml", sonde_config::DEFAULT_QUEUES);
         let service = Service::new(Parts {
             store: Arc::clone(&store) as _,
-            accounts: store,
+            accounts: Arc::clone(&store) as _,
+            alerts: store,
             results: Arc::new(results),
             queue: Arc::clone(&queue) as _,
             bus: queue,

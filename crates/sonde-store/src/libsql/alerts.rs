@@ -16,6 +16,9 @@ use crate::{
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
     detail FROM incidents";
 
+const TELLING: &str =
+    "SELECT id, incident, channel, state, attempts, due_us, settled_us, error FROM outbox";
+
 #[async_trait]
 impl AlertStore for LibsqlStore {
     async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
@@ -151,12 +154,27 @@ impl AlertStore for LibsqlStore {
         .await
     }
 
+    async fn tellings_to(
+        &self,
+        workspace: &WorkspaceId,
+        channel: &str,
+        limit: u32,
+    ) -> Result<Vec<Telling>> {
+        let (workspace, channel) = (workspace.to_string(), channel.to_owned());
+        self.read(async move |it| {
+            let sql = format!(
+                "{TELLING} WHERE workspace = ?1 AND channel = ?2 ORDER BY number DESC LIMIT ?3"
+            );
+            collect(it.query(&sql, (workspace, channel, limit)).await?, telling).await
+        })
+        .await
+    }
+
     async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>> {
         let (workspace, incident) = (workspace.to_string(), incident.to_string());
         self.read(async move |it| {
-            let sql = "SELECT id, incident, channel, state, attempts, due_us, settled_us, error FROM outbox
-                WHERE workspace = ?1 AND incident = ?2 ORDER BY number";
-            collect(it.query(sql, [workspace, incident]).await?, telling).await
+            let sql = format!("{TELLING} WHERE workspace = ?1 AND incident = ?2 ORDER BY number");
+            collect(it.query(&sql, [workspace, incident]).await?, telling).await
         })
         .await
     }

@@ -30,11 +30,13 @@ use crate::{
 };
 
 /// The configuration of one machine in one file, or that of a fleet at its primary.
+#[derive(Clone)]
 pub struct LibsqlStore {
     backend: Backend,
     keys: SealingKeys,
 }
 
+#[derive(Clone)]
 enum Backend {
     File {
         file: LocalFile,

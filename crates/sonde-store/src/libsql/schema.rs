@@ -370,6 +370,7 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_us, number) WHERE state = 'waiting';
 CREATE INDEX outbox_of_incident ON outbox (incident, channel, number);
+CREATE INDEX outbox_of_channel ON outbox (workspace, channel, number);
 
 CREATE TRIGGER acknowledge AFTER INSERT ON incident_events WHEN NEW.kind = 'acknowledged' BEGIN
     UPDATE incidents SET status = 'acknowledged', acknowledged_by = NEW.actor

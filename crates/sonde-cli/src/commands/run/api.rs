@@ -86,6 +86,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
     Ok(Service::new(Parts {
         store: Arc::clone(&store) as _,
         accounts: store,
+        alerts: Arc::new(configuration.replica.primary().clone()),
         results: Arc::new(services::clickhouse(settings)?),
         queue: Arc::new(process.broker.clone()),
         bus: Arc::new(process.broker.clone()),

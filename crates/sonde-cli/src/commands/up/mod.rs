@@ -12,6 +12,7 @@ mod serve;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use sonde_alert::{Alerter, Courier, Sender};
 use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
@@ -24,7 +25,7 @@ use sonde_results::libsql::LibsqlResults;
 use sonde_service::{OidcProvider, Parts, Service};
 use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::configuration;
 use crate::data::DataDirectory;
@@ -61,10 +62,8 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let machine = Machine::open(&options, settings).await?;
     let addresses = listeners.addresses()?;
     let service = machine.service(&options, oidc)?;
-    let api = Api::new(
-        service.clone(),
-        ApiOptions::new(options.public_url(addresses.main)?),
-    );
+    let public_url = options.public_url(addresses.main)?;
+    let api = Api::new(service.clone(), ApiOptions::new(public_url.clone()));
 
     let mut registry = listen::registry();
     let previous = machine.previous().await?;
@@ -79,6 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         dispatcher,
         clock: Arc::clone(&machine.clock),
     };
+    machine.alert(&options, &mut roles, publish.subscribe(), public_url)?;
     roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
     roles.spawn(Stage::Inflow, "outcomes", |stop| {
         crate::outcomes::hear(service.clone(), stop)
@@ -160,6 +160,7 @@ impl Machine {
         Ok(Service::new(Parts {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.store) as _,
+            alerts: Arc::clone(&self.store) as _,
             results: Arc::clone(&self.results) as _,
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
@@ -171,6 +172,41 @@ impl Machine {
             open_until_set_up: options.is_open(),
             oidc,
         }))
+    }
+
+    /// Opens incidents, and tells people.
+    fn alert(
+        &self,
+        options: &Options,
+        roles: &mut Roles,
+        configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
+        public_url: url::Url,
+    ) -> anyhow::Result<()> {
+        let told = Arc::new(Notify::new());
+        let alerter = Alerter {
+            queue: Arc::clone(&self.queue) as _,
+            bus: Arc::clone(&self.queue) as _,
+            store: Arc::clone(&self.store) as _,
+            clock: Arc::clone(&self.clock),
+            partitions: PARTITIONS,
+            public_url: Some(public_url),
+            told: Arc::clone(&told),
+        };
+        let sender = Sender::new(Egress::open(), options.allow_exec);
+        let courier = Courier {
+            store: Arc::clone(&self.store) as _,
+            sender: sender.context("cannot send notices")?,
+            clock: Arc::clone(&self.clock),
+            told,
+        };
+        roles.spawn(Stage::Storage, "alerter", |stop| async move {
+            alerter.run(configured, stop).await.map_err(Into::into)
+        });
+        roles.spawn(Stage::Storage, "courier", |stop| async move {
+            courier.run(stop).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// What the process before watched.

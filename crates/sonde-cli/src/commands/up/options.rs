@@ -108,9 +108,8 @@ impl Options {
 
     pub(crate) fn queue_settings(&self) -> Result<QueueSettings, Error> {
         let settings = configuration::queue_settings(self.queues.as_deref())?;
-        // What nobody empties would only grow.
         Ok(QueueSettings {
-            alerting: false,
+            alerting: true,
             partitions: super::PARTITIONS,
             ..settings
         })

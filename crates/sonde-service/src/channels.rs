@@ -1,0 +1,142 @@
+//! Channels: where incidents are told.
+
+use sonde_core::{IncidentCause, Scope};
+use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
+use sonde_store::{AlertChange, Expected, NewNotice, Put, ResourceKind, Telling};
+use uuid::Uuid;
+
+use crate::access::{Access, Permit};
+use crate::entries::{Body, Entry, Page, PageQuery, encode};
+use crate::{FieldProblem, Result, ServiceError};
+
+/// Everything that is told is told to each of them.
+const MOST: usize = 100;
+const LONGEST_ID: usize = 100;
+/// Of the log of a channel.
+const SHOWN: u32 = 100;
+
+impl Body for ChannelConfig {
+    const KIND: ResourceKind = ResourceKind::Channel;
+    const WHAT: &'static str = "channel";
+}
+
+impl Access {
+    /// Without secrets, here and below.
+    pub async fn channels(&self, query: &PageQuery) -> Result<Page<Entry<ChannelConfig>>> {
+        self.whole(Scope::AlertsRead)?.entries(query).await
+    }
+
+    pub async fn channel(&self, id: &str) -> Result<Entry<ChannelConfig>> {
+        self.whole(Scope::AlertsRead)?.entry(id).await
+    }
+
+    /// Makes it, or makes it so; masked secrets are those that are stored. True when it is new.
+    pub async fn put_channel(
+        &self,
+        id: &str,
+        mut config: ChannelConfig,
+        expected: Expected,
+    ) -> Result<(Entry<ChannelConfig>, bool)> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        let stored = self
+            .service
+            .parts
+            .alerts
+            .channel(permit.workspace(), id)
+            .await?;
+        let is_new = stored.is_none();
+        if is_new {
+            refuse_id(id)?;
+            refuse_too_many(permit).await?;
+        }
+        let stored = stored.map(|body| crate::entries::decode::<ChannelConfig>(id, &body));
+        let stored = stored.transpose()?;
+        config
+            .unmask(stored.as_ref())
+            .map_err(|error| ServiceError::invalid("send", error.to_string()))?;
+        refuse_invalid(&config)?;
+        let mut change = permit.change();
+        let mut put = Put::other(ResourceKind::Channel, id, encode(&config.masked()));
+        put.secrets = Some(encode(&config));
+        change.puts.push(put.expecting(expected));
+        permit.commit(change).await?;
+        Ok((permit.entry(id).await?, is_new))
+    }
+
+    pub async fn remove_channel(&self, id: &str, expected: Expected) -> Result<()> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        permit.entry::<ChannelConfig>(id).await?;
+        permit.remove::<ChannelConfig>(id, expected).await
+    }
+
+    /// Tells a channel something, to see whether it comes; the log says what came of it.
+    pub async fn test_channel(&self, id: &str) -> Result<Uuid> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        permit.entry::<ChannelConfig>(id).await?;
+        let now = self.service.now();
+        let mut notice = Notice::sample(NoticeEvent::Test);
+        notice.id = Uuid::new_v4();
+        notice.workspace = permit.workspace().clone();
+        notice.at = now;
+        notice.link = None;
+        notice.incident.id = Uuid::new_v4();
+        notice.incident.cause = IncidentCause::Down;
+        notice.incident.opened_at = now;
+        let told = NewNotice {
+            id: notice.id,
+            workspace: notice.workspace.clone(),
+            incident: notice.incident.id,
+            channel: id.to_owned(),
+            body: serde_json::to_string(&notice).expect("it has only string keys"),
+            due: now,
+            follows: false,
+        };
+        let change = AlertChange {
+            notices: vec![told],
+            ..AlertChange::default()
+        };
+        self.service.parts.alerts.decide(change).await?;
+        Ok(notice.id)
+    }
+
+    /// What it was told, the newest first.
+    pub async fn channel_log(&self, id: &str) -> Result<Vec<Telling>> {
+        let permit = self.whole(Scope::AlertsRead)?;
+        permit.entry::<ChannelConfig>(id).await?;
+        let alerts = &self.service.parts.alerts;
+        Ok(alerts.tellings_to(permit.workspace(), id, SHOWN).await?)
+    }
+}
+
+fn refuse_id(id: &str) -> Result<()> {
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if !id.is_empty() && id.len() <= LONGEST_ID && id.chars().all(sound) {
+        return Ok(());
+    }
+    let message = format!("must be 1 to {LONGEST_ID} of a-z, 0-9, `-` and `_`");
+    Err(ServiceError::invalid("id", message))
+}
+
+fn refuse_invalid(config: &ChannelConfig) -> Result<()> {
+    let problems = config.validate().into_iter();
+    let problems: Vec<_> = problems
+        .map(|problem| FieldProblem::new(problem.path, problem.message))
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(problems))
+}
+
+async fn refuse_too_many(permit: Permit<'_>) -> Result<()> {
+    let limit = u32::try_from(MOST).unwrap_or(u32::MAX);
+    let kind = ResourceKind::Channel;
+    let there = permit
+        .store()
+        .resources(permit.workspace(), kind, "", limit);
+    if there.await?.len() < MOST {
+        return Ok(());
+    }
+    let why = format!("a workspace has {MOST} channels at most");
+    Err(ServiceError::Refused(why))
+}
