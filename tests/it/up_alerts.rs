@@ -86,7 +86,16 @@ async fn what_fails_is_told_once_and_so_is_that_it_recovered() {
     );
     let region = &incident["detail"]["regions"][0];
     assert_eq!(region["reason"], "http_status", "{incident:#}");
-    let path = format!("/v1/incidents/{}", incident["id"].as_str().unwrap());
+    let page = format!("/incidents/{}", incident["id"].as_str().unwrap());
+    let path = format!("/v1{page}");
+    let shown = up.send(Method::GET, &page, None).await;
+    assert_eq!(shown.status(), 200);
+    let shown = shown.text().await.unwrap();
+    assert!(
+        shown.contains("DOWN: shop") && shown.contains("http_status"),
+        "{shown}"
+    );
+    assert_eq!(up.get("/incidents/none").await.0, 404);
 
     // It dies while the incident is open: what comes next is not another one.
     running.kill().await;

@@ -9,7 +9,7 @@ use sonde_queue::{Bus, Delivery, Queue, QueueError, QueueName, ResultsMessage, T
 use sonde_store::{AlertStore, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -21,8 +21,6 @@ const PREFETCH: u16 = 200;
 const READ_AHEAD: usize = 256;
 /// What nothing is heard of is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
-/// Channels are read anew so often, and when somebody says that they changed.
-const REFRESH: Duration = Duration::from_secs(5);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -78,49 +76,62 @@ impl Alerter {
         let mut changes = changes.map_err(AlerterError::Listen)?;
         let first = monitors.borrow_and_update().clone();
         let mut engine = self.begin(&first).await?;
-        let mut routes = Routes::default();
-        let mut refreshed: Option<Instant> = None;
+        let mut routes = self.routes().await.unwrap_or_default();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut batch = Vec::new();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
+                // What is here already is decided still.
+                () = stop.cancelled() => {}
                 Ok(()) = monitors.changed() => {
                     let monitors = monitors.borrow_and_update().clone();
                     engine.watch_only(&monitors, self.clock.now());
                 }
-                _ = changes.next() => refreshed = None,
-                Some(first) = waiting.recv() => {
-                    batch.push(first);
-                    while batch.len() < READ_AHEAD && let Ok(more) = waiting.try_recv() {
-                        batch.push(more);
-                    }
-                }
+                // While they cannot be read, those that were known stand.
+                Ok(_) = changes.next() => if let Some(now) = self.routes().await {
+                    routes = now;
+                },
+                Some(first) = waiting.recv() => batch.push(first),
                 _ = looks.tick() => {}
             }
-            if refreshed.is_none_or(|at| at.elapsed() > REFRESH) {
-                self.refresh(&mut routes).await;
-                refreshed = Some(Instant::now());
+            while batch.len() < READ_AHEAD
+                && let Ok(more) = waiting.try_recv()
+            {
+                batch.push(more);
             }
             for result in batch.iter().flat_map(|taken| &taken.results) {
                 engine.observe(result);
             }
-            let decision = engine.decide(&routes, self.clock.now());
-            match self.write(&decision, &stop).await {
-                Written::Yes => engine.committed(decision),
+            match self.decide(&mut engine, &routes, &stop).await {
+                Written::Yes => acknowledge(batch).await,
                 Written::Conflict => {
                     tracing::warn!("somebody else decided meanwhile: beginning anew from that");
                     let monitors = monitors.borrow().clone();
+                    // Dropped unsettled, the queue delivers the batch again.
                     engine = self.begin(&monitors).await?;
-                    // Dropped unsettled, the queue delivers it again.
-                    continue;
                 }
                 Written::Stopped => return Ok(()),
             }
-            acknowledge(batch).await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
         }
+    }
+
+    async fn decide(
+        &self,
+        engine: &mut Engine,
+        routes: &Routes,
+        stop: &CancellationToken,
+    ) -> Written {
+        let decision = engine.decide(routes, self.clock.now());
+        let written = self.write(&decision, stop).await;
+        if matches!(written, Written::Yes) {
+            engine.committed(decision);
+        }
+        written
     }
 
     /// From what was written down.
@@ -130,25 +141,22 @@ impl Alerter {
         Ok(Engine::restored(monitors, kept, self.clock.now()))
     }
 
-    /// While they cannot be read, those that were known stand.
-    async fn refresh(&self, routes: &mut Routes) {
-        let channels = match self.store.channels().await {
-            Ok(channels) => channels,
-            Err(error) => {
-                let error = sonde_core::chain(&error);
-                tracing::warn!(error, "cannot read the channels: those known before stand");
-                return;
-            }
-        };
-        let mut fresh = Routes {
+    /// The channels as they are; none when they cannot be read.
+    async fn routes(&self) -> Option<Routes> {
+        let channels = self.store.channels().await;
+        let channels = channels.inspect_err(|error| {
+            let error = sonde_core::chain(error);
+            tracing::warn!(error, "cannot read the channels: those known before stand");
+        });
+        let mut routes = Routes {
             public_url: self.public_url.clone(),
             ..Routes::default()
         };
-        for (workspace, resource) in channels {
+        for (workspace, resource) in channels.ok()? {
             match serde_json::from_str::<ChannelConfig>(&resource.body) {
                 Ok(config) => {
                     let id = resource.id;
-                    let channels = fresh.channels.entry(workspace).or_default();
+                    let channels = routes.channels.entry(workspace).or_default();
                     channels.push(Route { id, config });
                 }
                 Err(error) => tracing::error!(
@@ -159,7 +167,7 @@ impl Alerter {
                 ),
             }
         }
-        *routes = fresh;
+        Some(routes)
     }
 
     /// For as long as it takes: what is not written is not acknowledged.

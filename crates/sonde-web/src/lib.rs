@@ -1,7 +1,8 @@
-//! Pages: the monitors, and how people come in. Server-rendered, no third-party requests.
+//! Pages: the monitors, incidents, and how people come in. Server-rendered, no third-party requests.
 
 mod account;
 mod history;
+mod incident;
 mod overview;
 mod sparkline;
 
@@ -21,10 +22,11 @@ struct Pages {
     history: History,
 }
 
-/// `/`, which takes an [`Access`](sonde_service::Access) that somebody put into the request.
+/// `/` and `/incidents/{id}`, which take an [`Access`](sonde_service::Access) that somebody put into the request.
 pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(overview::page))
+        .route("/incidents/{id}", get(incident::page))
         .with_state(Arc::new(Pages {
             service,
             history: History::default(),
@@ -57,13 +59,30 @@ enum PageError {
     Render(#[from] askama::Error),
     #[error("the page's data could not be read")]
     Service(#[from] sonde_service::ServiceError),
+    #[error("the page's data is unreadable")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("there is no such page")]
+    NotFound,
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        tracing::error!(error = sonde_core::chain(&self), "page failed");
-        let text = "<!doctype html><title>Sonde</title><p>This page cannot be shown right now.";
-        (StatusCode::INTERNAL_SERVER_ERROR, Html(text)).into_response()
+        use sonde_service::ServiceError;
+        let (status, why) = match &self {
+            Self::NotFound | Self::Service(ServiceError::NotFound { .. }) => {
+                (StatusCode::NOT_FOUND, "There is nothing here.")
+            }
+            Self::Service(ServiceError::Forbidden(_) | ServiceError::Limited) => {
+                (StatusCode::FORBIDDEN, "You may not see this.")
+            }
+            failed => {
+                tracing::error!(error = sonde_core::chain(failed), "page failed");
+                let why = "This page cannot be shown right now.";
+                (StatusCode::INTERNAL_SERVER_ERROR, why)
+            }
+        };
+        let text = format!("<!doctype html><title>Sonde</title><p>{why}");
+        (status, Html(text)).into_response()
     }
 }
 

@@ -1,3 +1,5 @@
+//! Many monitors, some of which depend on others: who is told, and what is written down.
+
 use std::collections::BTreeSet;
 
 use sonde_core::Outcome;

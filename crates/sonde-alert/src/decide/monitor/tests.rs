@@ -1,3 +1,5 @@
+//! Rows of results in every order, with gaps, duplicates and restarts: what they decide.
+
 use proptest::prelude::*;
 use sonde_core::{CheckerInfo, Outcome, Region};
 
