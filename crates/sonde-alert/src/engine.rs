@@ -4,7 +4,7 @@
 //! when it is known that these are not the cause.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::routes::Routes;
 /// Who a monitor is, over all workspaces.
 pub type Key = (WorkspaceId, MonitorId);
 
-/// Of monitors that depend on each other in a circle only so many are followed.
+/// Of monitors that depend on each other in a row only so many are put in order.
 const DEEPEST: usize = 16;
 
 #[derive(Debug, Default)]
@@ -169,7 +169,7 @@ impl Engine {
         };
         self.unlink(key, Some(&watched.monitor));
         self.touched.remove(key);
-        let incident = watched.state.close(now);
+        let incident = watched.state.take_incident();
         let open = incident.map(|incident| notices::describe(&watched, &incident, now));
         self.gone.push(Gone {
             key: key.clone(),
@@ -209,14 +209,13 @@ impl Engine {
         for gone in self.gone.drain(..) {
             draft.end(gone);
         }
-        let mut keys: Vec<Key> = self.touched.drain().collect();
-        // What others depend on first, so that these know.
-        keys.sort_by_cached_key(|key| (self.depth(key, 0), key.clone()));
+        let mut keys = self.parents_first();
         let mut done = HashSet::new();
         let mut next = 0;
         while let Some(key) = keys.get(next).cloned() {
             next += 1;
-            if done.insert(key.clone()) && self.decide_one(&key, &mut draft) {
+            if done.insert(key.clone()) {
+                self.decide_one(&key, &mut draft);
                 let children = self.children.get(&key).into_iter().flatten();
                 keys.extend(children.filter(|child| self.is_quiet(child)).cloned());
             }
@@ -234,34 +233,27 @@ impl Engine {
         }
     }
 
-    /// True when it may matter to those that depend on it.
-    fn decide_one(&mut self, key: &Key, draft: &mut Draft<'_>) -> bool {
+    fn decide_one(&mut self, key: &Key, draft: &mut Draft<'_>) {
         let Some(mut watched) = self.watched.remove(key) else {
-            return false;
+            return;
         };
-        let transition = watched.state.decide(&watched.monitor, draft.now);
-        match &transition {
+        match watched.state.decide(&watched.monitor, draft.now) {
             Some(Transition::Opened(incident)) => {
                 let quiet = self.why_quiet(&watched, draft.now);
                 watched.state.set_quiet(quiet.clone());
-                let incident = OpenIncident {
-                    quiet,
-                    ..incident.clone()
-                };
+                let incident = OpenIncident { quiet, ..incident };
                 draft.record(&watched, IncidentEventKind::Opened, &incident);
             }
             Some(Transition::Changed(incident)) => {
-                draft.record(&watched, IncidentEventKind::Changed, incident);
+                draft.record(&watched, IncidentEventKind::Changed, &incident);
             }
             Some(Transition::Resolved(incident)) => {
-                draft.record(&watched, IncidentEventKind::Resolved, incident);
+                draft.record(&watched, IncidentEventKind::Resolved, &incident);
             }
             None => self.reconsider(&mut watched, draft),
         }
         draft.keep(key, &watched);
-        let matters = transition.is_some() || self.children.contains_key(key);
         self.watched.insert(key.clone(), watched);
-        matters
     }
 
     /// Whether what is quiet is still to be so.
@@ -282,7 +274,7 @@ impl Engine {
                     Some(Quiet::Recovering(until)) => until,
                     _ => now + time_to_tell(&watched.monitor),
                 };
-                let parent = self.cause_among_parents(watched, 0);
+                let parent = self.cause_among_parents(watched);
                 Some(parent.map_or(Quiet::Recovering(until), Quiet::CausedBy))
             }
         };
@@ -300,7 +292,7 @@ impl Engine {
 
     /// Of what has just failed: whether it is, or may be, because of what it depends on.
     fn why_quiet(&self, watched: &Watched, now: Timestamp) -> Option<Quiet> {
-        if let Some(parent) = self.cause_among_parents(watched, 0) {
+        if let Some(parent) = self.cause_among_parents(watched) {
             return Some(Quiet::CausedBy(parent));
         }
         let since = watched
@@ -317,16 +309,18 @@ impl Engine {
     }
 
     /// The nearest ancestor that is known to be down.
-    fn cause_among_parents(&self, watched: &Watched, depth: usize) -> Option<MonitorId> {
-        if depth > DEEPEST {
-            return None;
+    fn cause_among_parents(&self, watched: &Watched) -> Option<MonitorId> {
+        let mut seen = HashSet::new();
+        let mut next: VecDeque<&Watched> = watched.parents(&self.watched).collect();
+        while let Some(parent) = next.pop_front() {
+            if parent.state.incident().is_some() {
+                return Some(parent.monitor.id.clone());
+            }
+            if seen.insert(&parent.monitor.id) {
+                next.extend(parent.parents(&self.watched));
+            }
         }
-        let mut parents = watched.parents(&self.watched);
-        parents.find_map(|parent| {
-            let is_down = parent.state.incident().is_some();
-            let own = is_down.then(|| parent.monitor.id.clone());
-            own.or_else(|| self.cause_among_parents(parent, depth + 1))
-        })
+        None
     }
 
     fn is_quiet(&self, key: &Key) -> bool {
@@ -337,13 +331,28 @@ impl Engine {
         incident.is_some_and(|incident| incident.quiet.is_some())
     }
 
-    fn depth(&self, key: &Key, depth: usize) -> usize {
-        let Some(watched) = self.watched.get(key).filter(|_| depth < DEEPEST) else {
-            return depth;
-        };
-        let parents = watched.monitor.depends_on.iter();
-        let parents = parents.map(|parent| self.depth(&(key.0.clone(), parent.clone()), depth + 1));
-        parents.max().unwrap_or(depth)
+    /// What was touched, each after what it depends on, so that this is known by then.
+    fn parents_first(&mut self) -> Vec<Key> {
+        let touched = std::mem::take(&mut self.touched);
+        let mut keys: Vec<&Key> = touched.iter().collect();
+        keys.sort_unstable();
+        let (mut seen, mut order) = (HashSet::new(), Vec::new());
+        for key in keys {
+            self.place(key, 0, &mut seen, &mut order);
+        }
+        order.retain(|key| touched.contains(key));
+        order
+    }
+
+    fn place(&self, key: &Key, depth: usize, seen: &mut HashSet<Key>, order: &mut Vec<Key>) {
+        if depth > DEEPEST || !seen.insert(key.clone()) {
+            return;
+        }
+        let watched = self.watched.get(key);
+        for parent in watched.into_iter().flat_map(|it| &it.monitor.depends_on) {
+            self.place(&(key.0.clone(), parent.clone()), depth + 1, seen, order);
+        }
+        order.push(key.clone());
     }
 
     /// Monitors that nothing was heard of for too long, that are calm again, or that wait for what they depend on.

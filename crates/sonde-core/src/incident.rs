@@ -24,6 +24,14 @@ pub enum IncidentStatus {
 }
 
 impl IncidentStatus {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+        }
+    }
+
     /// A resolved incident stays resolved: the next failure opens another one.
     pub const fn can_become(self, next: Self) -> bool {
         matches!(

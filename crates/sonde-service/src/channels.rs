@@ -5,12 +5,12 @@ use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
 use sonde_store::{AlertChange, Expected, NewNotice, Put, ResourceKind, Telling};
 use uuid::Uuid;
 
-use crate::access::{Access, Permit};
+use crate::access::Access;
 use crate::entries::{Body, Entry, Page, PageQuery, encode};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// Everything that is told is told to each of them.
-const MOST: usize = 100;
+const MOST: u32 = 100;
 const LONGEST_ID: usize = 100;
 /// Of the log of a channel.
 const SHOWN: u32 = 100;
@@ -47,7 +47,8 @@ impl Access {
         let is_new = stored.is_none();
         if is_new {
             refuse_id(id)?;
-            refuse_too_many(permit).await?;
+            let why = format!("a workspace has {MOST} channels at most");
+            permit.refuse_more_than::<ChannelConfig>(MOST, &why).await?;
         }
         let stored = stored.map(|body| crate::entries::decode::<ChannelConfig>(id, &body));
         let stored = stored.transpose()?;
@@ -126,17 +127,4 @@ fn refuse_invalid(config: &ChannelConfig) -> Result<()> {
         return Ok(());
     }
     Err(ServiceError::Invalid(problems))
-}
-
-async fn refuse_too_many(permit: Permit<'_>) -> Result<()> {
-    let limit = u32::try_from(MOST).unwrap_or(u32::MAX);
-    let kind = ResourceKind::Channel;
-    let there = permit
-        .store()
-        .resources(permit.workspace(), kind, "", limit);
-    if there.await?.len() < MOST {
-        return Ok(());
-    }
-    let why = format!("a workspace has {MOST} channels at most");
-    Err(ServiceError::Refused(why))
 }

@@ -70,6 +70,15 @@ impl Permit<'_> {
             .ok_or_else(|| not_found::<T>(id))
     }
 
+    /// `why` is told when there are as many as a workspace may have.
+    pub(crate) async fn refuse_more_than<T: Body>(self, most: u32, why: &str) -> Result<()> {
+        let there = self.store().resources(self.workspace(), T::KIND, "", most);
+        if there.await?.len() < usize::try_from(most).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        Err(ServiceError::Refused(why.to_owned()))
+    }
+
     pub(crate) async fn remove<T: Body>(self, id: &str, expected: Expected) -> Result<()> {
         let mut change = self.change();
         change.removes.push(Remove {

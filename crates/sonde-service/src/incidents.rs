@@ -1,6 +1,6 @@
 //! Incidents, and what people do to them.
 
-use sonde_core::{IncidentStatus, Scope};
+use sonde_core::Scope;
 use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, Telling};
 use uuid::Uuid;
 
@@ -49,11 +49,7 @@ impl Access {
         if done {
             return Ok(view);
         }
-        let status = match view.incident.status {
-            IncidentStatus::Resolved => "resolved",
-            IncidentStatus::Open | IncidentStatus::Acknowledged => "acknowledged",
-        };
-        let why = format!("the incident is {status} already");
+        let why = format!("the incident is {} already", view.incident.status.as_str());
         Err(ServiceError::Refused(why))
     }
 

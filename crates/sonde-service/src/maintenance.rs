@@ -15,7 +15,7 @@ use crate::entries::{Body, Entry, Page, PageQuery, put};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// A dispatcher keeps the windows of all of them in memory.
-const MOST: usize = 1000;
+const MOST: u32 = 1000;
 /// How far ahead people are shown what comes.
 const SHOWN_AHEAD: Duration = Duration::from_hours(366 * 24);
 const SHOWN: usize = 10;
@@ -54,7 +54,10 @@ impl Access {
     pub async fn create_maintenance(&self, body: MaintenanceBody) -> Result<MaintenanceView> {
         let permit = self.whole(Scope::MonitorsWrite)?;
         let maintenance = validated(permit, body).await?;
-        refuse_too_many(permit).await?;
+        let why = format!(
+            "a workspace has {MOST} maintenance windows at most: remove some that are over"
+        );
+        permit.refuse_more_than::<Maintenance>(MOST, &why).await?;
         let id = Uuid::new_v4().to_string();
         self.put_maintenance(permit, &id, &maintenance, Expected::Nothing)
             .await
@@ -106,20 +109,6 @@ async fn expect_there(permit: Permit<'_>, id: &str, expected: Expected) -> Resul
         Expected::Anything => Expected::Version(version.meta.version),
         other => other,
     })
-}
-
-async fn refuse_too_many(permit: Permit<'_>) -> Result<()> {
-    let limit = u32::try_from(MOST).unwrap_or(u32::MAX);
-    let kind = ResourceKind::Maintenance;
-    let there = permit
-        .store()
-        .resources(permit.workspace(), kind, "", limit);
-    if there.await?.len() < MOST {
-        return Ok(());
-    }
-    Err(ServiceError::Refused(format!(
-        "a workspace has {MOST} maintenance windows at most: remove some that are over"
-    )))
 }
 
 async fn validated(permit: Permit<'_>, body: MaintenanceBody) -> Result<Maintenance> {

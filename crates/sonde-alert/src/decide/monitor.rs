@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sonde_core::{CheckResult, IncidentCause, Monitor, MonitorId, Quorum, Region, Timestamp};
 use uuid::Uuid;
 
-use super::region::{KeptRegion, RegionState, Streak, Verdict};
+use super::region::{KeptRegion, RegionState, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
 const FRESH: u32 = 3;
@@ -94,15 +94,9 @@ impl KeptState {
 
     /// Nothing depends on what differs: rows that only grow are not written again and again.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        let streaks = |state: &Self| -> Vec<(Region, Streak)> {
-            let regions = state.regions.iter();
-            regions
-                .map(|(region, kept)| (region.clone(), kept.streak))
-                .collect()
-        };
-        self.incident == other.incident
-            && self.opened == other.opened
-            && streaks(self) == streaks(other)
+        let streaks = self.regions.iter().map(|(region, it)| (region, it.streak));
+        let others = other.regions.iter().map(|(region, it)| (region, it.streak));
+        self.incident == other.incident && self.opened == other.opened && streaks.eq(others)
     }
 }
 
@@ -168,10 +162,8 @@ impl MonitorState {
         }
     }
 
-    /// Ends what is open whatever the target does: the monitor is paused or removed, or a person says so.
-    pub fn close(&mut self, now: Timestamp) -> Option<OpenIncident> {
-        self.regions.clear();
-        self.watched_since = now;
+    /// Ends what is open whatever the target does: nobody watches it any more.
+    pub fn take_incident(&mut self) -> Option<OpenIncident> {
         self.incident.take()
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
-use sonde_core::{MonitorId, Timestamp, WorkspaceId};
+use sonde_core::{IncidentStatus, MonitorId, Timestamp, WorkspaceId};
 use sonde_libsql::libsql::{Connection, Row};
 use uuid::Uuid;
 
@@ -189,15 +189,13 @@ async fn incidents(
         "{INCIDENT} WHERE workspace = ?1 AND (?2 IS NULL OR monitor = ?2) AND (?3 IS NULL OR status = ?3)
             AND (opened_us, id) < (?4, ?5) ORDER BY opened_us DESC, id DESC LIMIT ?6"
     );
-    let status = query.status.map(serde_json::to_value).transpose();
-    let status = status.map_err(unavailable)?;
     let (before, id) = query
         .before
         .map_or((i64::MAX, Uuid::max()), |(at, id)| (at.as_micros(), id));
     let parameters = (
         workspace.as_str(),
         query.monitor.as_ref().map(MonitorId::as_str),
-        status.as_ref().and_then(serde_json::Value::as_str),
+        query.status.map(IncidentStatus::as_str),
         before,
         id.to_string(),
         query.limit,
