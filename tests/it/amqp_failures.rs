@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sonde_core::Timestamp;
 use sonde_queue::amqp::Amqp;
 use sonde_queue::{
-    Announcement, Bus, Consumer, Delivery, Election, Leader, Outgoing, Queue, QueueDeclaration,
-    QueueError, QueueName, Route, Topic, Topology, WatermarkMessage,
+    Announcement, Bus, Consumer, Delivery, Election, Leader, Office, Outgoing, Queue,
+    QueueDeclaration, QueueError, QueueName, Route, Topic, Topology, WatermarkMessage,
 };
 use sonde_tests::stub::link::Link;
 use sonde_tests::{services, wait_until};
@@ -236,7 +236,10 @@ async fn a_listener_hears_again_after_its_connection_is_cut() {
 async fn takes_over(setting: &Setting, leader: &dyn Leader) {
     let queue = leader.queue();
     let losing = timeout(PATIENCE, leader.lost());
-    let (lost, next) = tokio::join!(losing, timeout(PATIENCE, setting.other.lead()));
+    let (lost, next) = tokio::join!(
+        losing,
+        timeout(PATIENCE, setting.other.lead(Office::Dispatcher))
+    );
     lost.expect("a leader without a connection");
     let published = queue.publish(vec![message("late")]).await;
     assert!(
@@ -257,7 +260,7 @@ async fn a_leader_whose_connection_is_cut_is_followed_by_another() {
     let Some(setting) = Setting::new("leader-cut").await else {
         return;
     };
-    let leader = setting.amqp.lead().await.unwrap();
+    let leader = setting.amqp.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     setting.link.cut();
     takes_over(&setting, &*leader).await;
@@ -268,7 +271,7 @@ async fn a_leader_that_goes_silent_is_followed_by_another() {
     let Some(setting) = Setting::new("leader-silent").await else {
         return;
     };
-    let leader = setting.amqp.lead().await.unwrap();
+    let leader = setting.amqp.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     setting.link.silence();
     takes_over(&setting, &*leader).await;
@@ -280,10 +283,10 @@ async fn a_watermark_survives_a_leader_that_dies_while_it_reads_it() {
     let Some(setting) = Setting::new("reading").await else {
         return;
     };
-    let leader = setting.other.lead().await.unwrap();
+    let leader = setting.other.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     drop(leader);
-    let leader = setting.amqp.lead().await.unwrap();
+    let leader = setting.amqp.lead(Office::Dispatcher).await.unwrap();
     let cutting = async { setting.link.cut() };
     let (_, ()) = tokio::join!(biased; leader.watermark(), cutting);
     takes_over(&setting, &*leader).await;
@@ -296,7 +299,7 @@ async fn connections_that_the_broker_closes_are_made_again() {
     };
     let Setting { broker, other, .. } = &setting;
     let mut consumer = other.consume(&QueueName::Ledger, 10).await.unwrap();
-    let leader = other.lead().await.unwrap();
+    let leader = other.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     // The management API learns of connections late.
     let path = format!("/api/vhosts/{}/connections", broker.vhost);
@@ -354,7 +357,7 @@ async fn a_broker_short_of_memory_takes_messages_again_later_and_its_leader_stay
     let amqp = start(&vhost.url);
     amqp.declare(&topology()).await.unwrap();
     publish(&amqp, &[message(&1)]).await;
-    let leader = amqp.lead().await.unwrap();
+    let leader = amqp.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     let mut consumer = amqp.consume(&QueueName::Ledger, 10).await.unwrap();
     broker
@@ -388,7 +391,7 @@ async fn a_broker_that_is_killed_is_found_again_with_everything_confirmed() {
     broker.remembers(&vhost, "dispatcher.watermark").await;
     let mut consumer = amqp.consume(&QueueName::Ledger, 1).await.unwrap();
     publish(&amqp, &[message(&1), message(&2)]).await;
-    let leader = amqp.lead().await.unwrap();
+    let leader = amqp.lead(Office::Dispatcher).await.unwrap();
     leader.save_watermark(&saved()).await.unwrap();
     let held = next(&mut *consumer).await;
     broker.process.kill();
@@ -403,7 +406,10 @@ async fn a_broker_that_is_killed_is_found_again_with_everything_confirmed() {
         seen.insert(delivery.payload.clone());
         delivery.ack().await.unwrap();
     }
-    let leader = timeout(PATIENCE, amqp.lead()).await.unwrap().unwrap();
+    let leader = timeout(PATIENCE, amqp.lead(Office::Dispatcher))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(leader.watermark().await.unwrap(), Some(saved()));
     publish(&amqp, &[message(&3)]).await;
     next(&mut *consumer).await.ack().await.unwrap();
@@ -417,12 +423,15 @@ async fn a_leader_whose_lock_somebody_deletes_gives_up() {
     };
     let vhost = broker.vhost("lock").await;
     let amqp = start(&vhost.url);
-    let leader = amqp.lead().await.unwrap();
+    let leader = amqp.lead(Office::Dispatcher).await.unwrap();
     let (name, lock) = (vhost.vhost.as_str(), "dispatcher.leader");
     broker.control(&["delete_queue", "-p", name, lock]).await;
     let lost = timeout(PATIENCE, leader.lost()).await;
     lost.expect("a leader without a lock");
     let late = leader.queue().publish(vec![message("late")]).await;
     assert!(matches!(late, Err(QueueError::Closed)), "{late:?}");
-    timeout(PATIENCE, amqp.lead()).await.unwrap().unwrap();
+    timeout(PATIENCE, amqp.lead(Office::Dispatcher))
+        .await
+        .unwrap()
+        .unwrap();
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 use sonde_core::Scope;
-use sonde_tests::api::{Caller, PASSWORD, set_up_token};
-use sonde_tests::fleet::{Fleet, FleetOptions, Member};
+use sonde_tests::api::Caller;
+use sonde_tests::fleet::{Fleet, FleetOptions};
 use sonde_tests::wait_until;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -23,7 +23,7 @@ async fn it_works_over_regions_and_answers_while_the_primary_is_away() {
     let Some(mut fleet) = Fleet::start("api", options).await else {
         return;
     };
-    let (_api, owner) = owned(&fleet).await;
+    let (_api, owner) = fleet.owned().await;
 
     // Own writes are seen at once, by the API and soon by who dispatches.
     let url = fleet.target.url("/");
@@ -95,18 +95,6 @@ async fn dispatchers_mark_what_is_in_maintenance(owner: &Caller) {
     wait_until(PATIENCE, async || newest().await == false).await;
 }
 
-/// An API, and its owner.
-async fn owned(fleet: &Fleet) -> (Member, Caller) {
-    let api = fleet.api().await;
-    wait_until(PATIENCE, async || api.log().contains("sonde_setup_")).await;
-    let ada = json!({
-        "token": set_up_token(&api.log()),
-        "email": "ada@example.org", "name": "Ada", "password": PASSWORD,
-    });
-    let owner = Caller::of(api.api()).session("/v1/setup", &ada).await;
-    (api, owner)
-}
-
 async fn every_question_has_an_answer(owner: &Caller) {
     for path in [
         "/v1/monitors/web/summary",
@@ -165,7 +153,7 @@ async fn made_up_requests_find_no_fault() {
     let Some(program) = schemathesis() else {
         return;
     };
-    let (api, owner) = owned(&fleet).await;
+    let (api, owner) = fleet.owned().await;
     let key = owner.new_key(&Scope::ALL.map(Scope::as_str), None).await;
     let header = format!("Authorization: {}", key.shown("authorization").unwrap());
     let document = format!("{}v1/openapi.json", api.api());

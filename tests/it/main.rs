@@ -6,6 +6,7 @@
     reason = "clippy knows test functions, but not that their helpers may panic too"
 )]
 
+mod alert_steps;
 mod amqp;
 mod amqp_failures;
 mod api_monitors;
@@ -19,6 +20,7 @@ mod cli_run;
 mod clickhouse;
 mod clickhouse_failures;
 mod clickhouse_rollups;
+mod fleet_alerts;
 mod fleet_api;
 mod fleet_broker;
 mod fleet_messages;

@@ -11,13 +11,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sonde_core::{Clock as _, SystemClock, Timestamp};
 use tempfile::TempDir;
 
 pub use accounts::Accounts;
 pub use member::{Member, Role};
 
+use crate::api::{Caller, PASSWORD, set_up_token};
 use crate::services::{self, Amqp, Broker, Clickhouse, Engine, Libsql};
 use crate::sonde::{Output, Sonde};
 use crate::stub::http::{HttpStub, Reply};
@@ -35,6 +36,7 @@ pub struct FleetOptions {
     pub dispatchers: usize,
     pub checkers_per_region: usize,
     pub ingesters: usize,
+    pub alerters: usize,
     /// How long the target takes to answer: so long a check is in flight.
     pub target_delay: Duration,
     /// A RabbitMQ node of its own, to be killed.
@@ -56,6 +58,7 @@ impl Default for FleetOptions {
             dispatchers: 2,
             checkers_per_region: 1,
             ingesters: 2,
+            alerters: 0,
             target_delay: Duration::from_millis(300),
             private_broker: false,
             private_engine: false,
@@ -82,6 +85,7 @@ pub struct Fleet {
     pub dispatchers: Vec<Member>,
     pub checkers: Vec<Member>,
     pub ingesters: Vec<Member>,
+    pub alerters: Vec<Member>,
     pub amqp: Amqp,
     pub clickhouse: Clickhouse,
     pub libsql: Libsql,
@@ -132,6 +136,7 @@ impl Fleet {
             dispatchers: Vec::new(),
             checkers: Vec::new(),
             ingesters: Vec::new(),
+            alerters: Vec::new(),
             dispatched_from: SystemClock.now(),
         };
         fleet.prepare().await;
@@ -157,7 +162,7 @@ impl Fleet {
         let seconds = self.options.interval.as_secs();
         let regions = self.options.regions.join(", ");
         let mut text = format!(
-            "defaults: {{ interval: {seconds}s, timeout: 4s, retries: 1, regions: [{regions}] }}\nmonitors:\n"
+            "defaults: {{ interval: {seconds}s, timeout: 4s, retries: 1, regions: [{regions}], alert: {{ fail_after: 1 }} }}\nmonitors:\n"
         );
         if monitors == 0 {
             text.push_str("  {}\n");
@@ -190,7 +195,8 @@ impl Fleet {
                 std::iter::repeat_n(Role::Checker { region }, options.checkers_per_region)
             });
         let ingesters = (0..options.ingesters).map(|_| Role::Ingester);
-        let roles = dispatchers.chain(checkers).chain(ingesters);
+        let alerters = (0..options.alerters).map(|_| Role::Alerter);
+        let roles = dispatchers.chain(checkers).chain(ingesters).chain(alerters);
         let members: Vec<_> = roles
             .enumerate()
             .map(|(n, role)| Member::start(self, format!("{}-{n}", role.as_str()), role))
@@ -200,6 +206,7 @@ impl Fleet {
                 Role::Dispatcher => self.dispatchers.push(member),
                 Role::Checker { .. } => self.checkers.push(member),
                 Role::Ingester => self.ingesters.push(member),
+                Role::Alerter => self.alerters.push(member),
                 Role::Api => unreachable!("an API is started by who wants one"),
             }
         }
@@ -258,17 +265,41 @@ impl Fleet {
         Member::start(self, "api".to_owned(), Role::Api).await
     }
 
+    /// The same, and its owner.
+    pub async fn owned(&self) -> (Member, Caller) {
+        let api = self.api().await;
+        let set_up = comes_within(PATIENCE, async || api.log().contains("sonde_setup_"));
+        assert!(set_up.await, "no link to set it up:\n{}", api.log());
+        let ada = json!({
+            "token": set_up_token(&api.log()),
+            "email": "ada@example.org", "name": "Ada", "password": PASSWORD,
+        });
+        let owner = Caller::of(api.api()).session("/v1/setup", &ada).await;
+        (api, owner)
+    }
+
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         let dispatchers = self.dispatchers.iter();
-        dispatchers.chain(&self.checkers).chain(&self.ingesters)
+        let others = self.ingesters.iter().chain(&self.alerters);
+        dispatchers.chain(&self.checkers).chain(others)
     }
 
     /// The dispatcher that dispatches, as an index; waits until there is one.
     pub async fn leader(&self) -> usize {
+        self.leads(&self.dispatchers, "sonde_dispatcher_leading")
+            .await
+    }
+
+    /// The alerter that decides.
+    pub async fn alerting(&self) -> usize {
+        self.leads(&self.alerters, "sonde_alerter_leading").await
+    }
+
+    async fn leads(&self, members: &[Member], metric: &str) -> usize {
         let mut leader = None;
         comes_within(PATIENCE, async || {
-            for (n, dispatcher) in self.dispatchers.iter().enumerate() {
-                let leading = dispatcher.metric("sonde_dispatcher_leading").await;
+            for (n, member) in members.iter().enumerate() {
+                let leading = member.metric(metric).await;
                 if leading.is_some_and(|value| value > 0.5) {
                     leader = Some(n);
                 }

@@ -40,8 +40,8 @@ pub struct Courier {
 
 impl Courier {
     /// Until `stop`; what is under way then may be told again.
-    pub async fn run(self, stop: CancellationToken) {
-        let this = Arc::new(self);
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let this = self;
         let mut tries = JoinSet::new();
         let mut under_way: HashSet<Uuid> = HashSet::new();
         loop {

@@ -12,7 +12,7 @@ use sonde_core::{
     CheckResult, Monitor, MonitorId, Outcome, Region, Timestamp, Trigger, WorkspaceId,
 };
 use sonde_notify::IncidentNotice;
-use sonde_store::{AlertChange, AlertState, IncidentChange, IncidentEventKind, KeptAlert};
+use sonde_store::{AlertChange, AlertState, Changes, IncidentChange, IncidentEventKind, KeptAlert};
 
 use crate::decide::{KeptState, MonitorState, OpenIncident, Quiet, Transition};
 use crate::notices::{self, Fault};
@@ -35,6 +35,8 @@ pub struct Engine {
     touched: HashSet<Key>,
     /// What is watched no more.
     gone: Vec<Gone>,
+    /// In which it decides.
+    term: u64,
 }
 
 /// One monitor, and what is known of it.
@@ -65,13 +67,17 @@ pub struct Decision {
 }
 
 impl Engine {
-    /// With what others decided before.
+    /// With what others decided before `term`.
     pub fn restored(
         monitors: impl IntoIterator<Item = Arc<Monitor>>,
         kept: Vec<KeptAlert>,
+        term: u64,
         now: Timestamp,
     ) -> Self {
-        let mut engine = Self::default();
+        let mut engine = Self {
+            term,
+            ..Self::default()
+        };
         let mut kept: HashMap<Key, KeptAlert> = kept
             .into_iter()
             .map(|kept| ((kept.workspace.clone(), kept.monitor.clone()), kept))
@@ -118,8 +124,24 @@ impl Engine {
         self.touched.insert(key);
     }
 
+    /// Takes over a changed configuration.
+    pub fn follow(&mut self, changes: &Changes, now: Timestamp) {
+        let changed = changes.changed.iter();
+        let changed: Vec<_> = changed.map(|packed| Arc::new(packed.unpack())).collect();
+        if changes.complete {
+            self.watch_only(&changed, now);
+            return;
+        }
+        for (workspace, id) in &changes.removed {
+            self.forget(&(workspace.clone(), id.clone()), now);
+        }
+        for monitor in changed {
+            self.watch(monitor, now);
+        }
+    }
+
     /// From now on these, and no others.
-    pub fn watch_only(&mut self, monitors: &[Arc<Monitor>], now: Timestamp) {
+    fn watch_only(&mut self, monitors: &[Arc<Monitor>], now: Timestamp) {
         let stay: HashSet<Key> = monitors.iter().map(|monitor| key(monitor)).collect();
         let gone: Vec<Key> = self
             .watched
@@ -163,7 +185,7 @@ impl Engine {
         self.touched.insert(key);
     }
 
-    pub fn forget(&mut self, key: &Key, now: Timestamp) {
+    fn forget(&mut self, key: &Key, now: Timestamp) {
         let Some(mut watched) = self.watched.remove(key) else {
             return;
         };
@@ -202,17 +224,23 @@ impl Engine {
         }
     }
 
-    /// What is to be written down now; nothing of what is as it was.
-    pub fn decide(&mut self, routes: &Routes, now: Timestamp) -> Decision {
+    /// What is to be written down now, of `most` monitors or few more; nothing of what is as it was.
+    pub fn decide(&mut self, routes: &Routes, now: Timestamp, most: usize) -> Decision {
         self.look_for_silence(now);
-        let mut draft = Draft::new(routes, now);
-        for gone in self.gone.drain(..) {
+        let mut draft = Draft::new(routes, self.term, now);
+        while draft.states() < most
+            && let Some(gone) = self.gone.pop()
+        {
             draft.end(gone);
         }
         let mut keys = self.parents_first();
         let mut done = HashSet::new();
         let mut next = 0;
         while let Some(key) = keys.get(next).cloned() {
+            if draft.states() >= most {
+                self.touched.extend(keys.drain(next..));
+                break;
+            }
             next += 1;
             if done.insert(key.clone()) {
                 self.decide_one(&key, &mut draft);
@@ -221,6 +249,11 @@ impl Engine {
             }
         }
         draft.decision
+    }
+
+    /// Not all that there is to decide was decided.
+    pub fn has_more(&self) -> bool {
+        !self.touched.is_empty() || !self.gone.is_empty()
     }
 
     /// It is written down.
@@ -419,16 +452,22 @@ impl Decision {
 struct Draft<'a> {
     decision: Decision,
     routes: &'a Routes,
+    term: u64,
     now: Timestamp,
 }
 
 impl<'a> Draft<'a> {
-    fn new(routes: &'a Routes, now: Timestamp) -> Self {
+    fn new(routes: &'a Routes, term: u64, now: Timestamp) -> Self {
         Self {
             decision: Decision::default(),
             routes,
+            term,
             now,
         }
+    }
+
+    fn states(&self) -> usize {
+        self.decision.change.states.len()
     }
 
     fn keep(&mut self, key: &Key, watched: &Watched) {
@@ -449,6 +488,7 @@ impl<'a> Draft<'a> {
         self.decision.change.states.push(AlertState {
             workspace: key.0.clone(),
             monitor: key.1.clone(),
+            term: self.term,
             expected,
             body,
         });

@@ -4,6 +4,9 @@
 pub mod decide;
 mod deliver;
 mod engine;
+mod intake;
+mod leading;
+mod metrics;
 mod notices;
 mod routes;
 mod run;
@@ -11,6 +14,7 @@ mod send;
 
 pub use deliver::Courier;
 pub use engine::{Decision, Engine, Key};
+pub use metrics::AlerterMetrics;
 pub use routes::{Route, Routes};
 pub use run::{Alerter, AlerterError};
 pub use send::{SendError, Sender};

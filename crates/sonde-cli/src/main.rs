@@ -9,6 +9,7 @@ mod desired;
 mod example;
 mod exit;
 mod exposition;
+mod feed;
 mod lifecycle;
 mod limits;
 mod listen;

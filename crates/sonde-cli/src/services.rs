@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sonde_alert::Sender;
 use sonde_config::settings::{
     self, LibsqlLocation, Override, Secret, ServiceUrl, Settings, SettingsFile, SettingsInputs,
 };
 use sonde_core::{QueueSettings, Region};
+use sonde_probe::Egress;
 use sonde_queue::SealingKeys;
 use sonde_queue::amqp::{self, Amqp, Management};
 use sonde_results::clickhouse::{self, ClickhouseResults};
@@ -17,6 +19,11 @@ use tokio::time::timeout;
 
 use crate::configuration;
 use crate::exit::Error;
+
+/// What tells notices.
+pub(crate) fn sender(egress: Egress, allow_exec: bool) -> anyhow::Result<Sender> {
+    Sender::new(egress, allow_exec).context("cannot send notices")
+}
 
 /// Read where neither --settings nor `SONDE_CONFIG` names a file.
 const DEFAULT_FILE: &str = "sonde.toml";

@@ -243,7 +243,7 @@ mod tests {
             ]
         );
         assert_eq!(settings.retry.retries, 3);
-        assert_eq!((settings.partitions, settings.alerting), (4, false));
+        assert_eq!((settings.partitions, settings.alerting), (4, true));
         for class in &settings.frequencies {
             assert_eq!(parse_duration(class.name.as_str()), Ok(class.period));
         }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{Clock, QueueSettings, Timestamp};
-use sonde_queue::{Bus, Election, Leader, SealingKeys};
+use sonde_queue::{Bus, Election, Leader, Office, SealingKeys};
 use sonde_store::Changes;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -153,7 +153,7 @@ impl FleetDispatcher {
     async fn elected(&self) -> Arc<dyn Leader> {
         let mut failures = 0_u32;
         loop {
-            match self.election.lead().await {
+            match self.election.lead(Office::Dispatcher).await {
                 Ok(leader) => return leader,
                 Err(error) if failures.is_multiple_of(TRIES_PER_LINE) => {
                     tracing::error!(

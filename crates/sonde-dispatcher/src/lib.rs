@@ -5,7 +5,6 @@
 
 mod fleet;
 mod journal;
-mod maintenance;
 mod metrics;
 mod plan;
 mod run;
@@ -13,7 +12,6 @@ mod wheel;
 
 pub use fleet::FleetDispatcher;
 pub use journal::{FileJournal, Journal, JournalError};
-pub use maintenance::Calendar;
 pub use metrics::{DispatcherMetrics, FleetMetrics};
 pub use plan::{Due, Plan, Schedule};
 pub use run::{Dispatcher, DispatcherError};

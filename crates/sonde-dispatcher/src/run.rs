@@ -10,10 +10,11 @@ use sonde_core::{
 };
 use sonde_queue::{Outgoing, Queue, QueueError, Route, SealingKeys, TaskMessage, results_messages};
 use sonde_results::libsql::Dispatch;
+use sonde_store::Calendar;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Calendar, DispatcherMetrics, Due, Journal, JournalError, Plan, Schedule};
+use crate::{DispatcherMetrics, Due, Journal, JournalError, Plan, Schedule};
 
 /// Slots within this time of each other share a tick, and so a write of the journal.
 const TICK: Duration = Duration::from_millis(20);

@@ -20,7 +20,7 @@ use async_trait::async_trait;
 pub use batch::{RESULTS_PER_MESSAGE, results_messages};
 pub use bus::{Announcement, Bus, Listener, Topic};
 pub use cron_message::CronMessage;
-pub use election::{Election, Leader};
+pub use election::{Election, Leader, Office};
 pub use ledger_message::{ClassWatermark, LedgerMessage, WatermarkMessage};
 pub use message::{MessageError, ResultsMessage, TaskMessage, Unreadable};
 pub use sonde_seal::{InvalidKey, SealingKeys};

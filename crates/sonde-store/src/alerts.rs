@@ -38,6 +38,8 @@ impl AlertChange {
 pub struct AlertState {
     pub workspace: WorkspaceId,
     pub monitor: MonitorId,
+    /// In which it was decided.
+    pub term: u64,
     /// The version that it follows; zero for none.
     pub expected: u64,
     /// JSON; none when there is nothing to keep.
@@ -187,7 +189,11 @@ pub trait AlertStore: Send + Sync {
     /// Of all workspaces.
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
 
-    /// Fails with a conflict, and changes nothing, when any state has another version than is expected.
+    /// Begins a term, and returns it: nothing that is decided in an earlier one is written any more.
+    async fn take_over(&self) -> Result<u64>;
+
+    /// Fails with a conflict, and changes nothing, when any state is of an earlier term, or has another version than is
+    /// expected.
     async fn decide(&self, change: AlertChange) -> Result<()>;
 
     async fn incidents(

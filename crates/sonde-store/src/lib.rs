@@ -4,6 +4,7 @@
 
 mod accounts;
 mod alerts;
+mod calendar;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
@@ -19,6 +20,7 @@ pub use alerts::{
     AlertChange, AlertState, AlertStore, Annotation, DueNotice, Incident, IncidentChange,
     IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, NewNotice, Telling, Told,
 };
+pub use calendar::Calendar;
 pub use resource::{
     Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,
     Only, Put, PutValue, Remove, Resource, ResourceKind, Stored,

@@ -65,7 +65,8 @@ impl Fleet {
         })
         .await;
         let members = self.dispatchers.iter_mut().chain(&mut self.checkers);
-        for member in members.chain(&mut self.ingesters) {
+        let others = self.ingesters.iter_mut().chain(&mut self.alerters);
+        for member in members.chain(others) {
             let name = member.name.clone();
             assert_eq!(member.died(), None, "{name} ended by itself");
             let log = member.log();

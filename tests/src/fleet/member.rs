@@ -16,6 +16,7 @@ pub enum Role {
     Checker { region: &'static str },
     Ingester,
     Api,
+    Alerter,
 }
 
 impl Role {
@@ -25,6 +26,7 @@ impl Role {
             Self::Checker { .. } => "checker",
             Self::Ingester => "ingester",
             Self::Api => "api",
+            Self::Alerter => "alerter",
         }
     }
 }
@@ -122,6 +124,11 @@ impl Member {
 
     async fn is_ready(&self) -> bool {
         self.get("/-/ready").await.is_some()
+    }
+
+    /// Starts it again without waiting for more than that it listens: what it needs may be away.
+    pub async fn begin_anew(&mut self) {
+        self.spawn().await;
     }
 
     /// `kill -9`.

@@ -49,7 +49,7 @@ impl Fixture {
         let mut routes = Routes::default();
         routes.channels.insert(WorkspaceId::local(), vec![route]);
         Self {
-            engine: Engine::restored(monitors.iter().cloned(), Vec::new(), START),
+            engine: Engine::restored(monitors.iter().cloned(), Vec::new(), 1, START),
             routes,
             kept: HashMap::new(),
             told: Vec::new(),
@@ -68,9 +68,19 @@ impl Fixture {
         self.decide(at(round));
     }
 
-    /// As the store does it.
+    /// In parts, as the alerter does it.
     fn decide(&mut self, now: Timestamp) {
-        let decision = self.engine.decide(&self.routes, now);
+        loop {
+            let decision = self.engine.decide(&self.routes, now, 7);
+            self.write(decision);
+            if !self.engine.has_more() {
+                return;
+            }
+        }
+    }
+
+    /// As the store does it.
+    fn write(&mut self, decision: Decision) {
         for state in &decision.change.states {
             let key = (state.workspace.clone(), state.monitor.clone());
             let version = self.kept.get(&key).map_or(0, |kept| kept.version);
@@ -104,7 +114,7 @@ impl Fixture {
     /// Another process takes over.
     fn restart(&mut self, monitors: &[Arc<Monitor>], now: Timestamp) {
         let kept = self.kept.values().cloned().collect();
-        self.engine = Engine::restored(monitors.iter().cloned(), kept, now);
+        self.engine = Engine::restored(monitors.iter().cloned(), kept, 1, now);
     }
 
     #[track_caller]

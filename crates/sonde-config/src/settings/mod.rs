@@ -62,6 +62,7 @@ pub struct Settings {
     pub tasks: TaskSettings,
     pub run: RunSettings,
     pub api: ApiSettings,
+    pub alerter: AlerterSettings,
     /// Another `queues.toml` than the built-in one.
     pub queues: Option<PathBuf>,
 }
@@ -142,6 +143,12 @@ pub struct DispatcherSettings {
 }
 
 #[derive(Debug, Clone)]
+pub struct AlerterSettings {
+    /// Channels may be commands, which run beside the alerter.
+    pub allow_exec: bool,
+}
+
+#[derive(Debug, Clone)]
 pub struct TaskSettings {
     /// Seals the secrets of tasks.
     pub key: Option<Secret>,
@@ -164,10 +171,17 @@ pub enum Role {
     Checker,
     Ingester,
     Api,
+    Alerter,
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Dispatcher, Self::Checker, Self::Ingester, Self::Api];
+    pub const ALL: [Self; 5] = [
+        Self::Dispatcher,
+        Self::Checker,
+        Self::Ingester,
+        Self::Api,
+        Self::Alerter,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,6 +189,7 @@ impl Role {
             Self::Checker => "checker",
             Self::Ingester => "ingester",
             Self::Api => "api",
+            Self::Alerter => "alerter",
         }
     }
 }
@@ -232,6 +247,9 @@ fn settings(reader: &Reader<'_>) -> Settings {
         }),
         run: reader.section("run", run),
         api: reader.section("api", api::read),
+        alerter: reader.section("alerter", |section| AlerterSettings {
+            allow_exec: section.boolean("allow_exec").unwrap_or(false),
+        }),
         queues: reader.top(|section| section.path("queues")),
     }
 }

@@ -7,10 +7,10 @@ use sonde_core::{
     Check, DispatchGap, Frequency, PackedMonitor, QueueSettings, RunId, Timestamp, Trigger,
 };
 use sonde_queue::{ClassWatermark, WatermarkMessage};
-use sonde_store::Changes;
+use sonde_store::{Calendar, Changes};
 
 use crate::plan::{Kept, MISSED_ROWS_AT_MOST, unreadable_ids};
-use crate::{Calendar, Due, Schedule};
+use crate::{Due, Schedule};
 
 /// Backlog planned in one step: it has to fit in memory as messages, and changes wait for its end.
 const STEP: Duration = Duration::from_secs(1);

@@ -20,9 +20,7 @@ use super::consume::is_missing;
 use super::link::{Backoff, Dialer, Link, objection, within};
 use super::names::Address;
 use super::subscription::PATIENCE;
-use crate::{Leader, Queue, QueueError, QueueName, Result, WatermarkMessage};
-
-const LOCK: &str = "dispatcher.leader";
+use crate::{Leader, Office, Queue, QueueError, QueueName, Result, WatermarkMessage};
 
 /// The broker's answer when another connection holds the lock.
 const RESOURCE_LOCKED: u16 = 405;
@@ -34,16 +32,21 @@ const POLL: Duration = Duration::from_millis(500);
 const MOST_WATERMARKS: usize = 10;
 
 /// Waits for the lock as long as it takes. Dropping the future ends the connection, and with it the lock.
-pub(super) async fn lead(dialer: &Dialer, stop: &CancellationToken) -> Result<Arc<dyn Leader>> {
+pub(super) async fn lead(
+    dialer: &Dialer,
+    office: Office,
+    stop: &CancellationToken,
+) -> Result<Arc<dyn Leader>> {
+    let lock = format!("{}.leader", office.as_str());
     let mut backoff = Backoff::new();
     let mut told = false;
     let winning = async {
         loop {
-            match win(dialer).await {
+            match win(dialer, &lock).await {
                 Ok(won) => return won,
                 Err(error) if !told => {
                     told = true;
-                    tracing::warn!(%error, "cannot stand for election, trying on");
+                    tracing::warn!(%error, office = office.as_str(), "cannot stand for election, trying on");
                 }
                 Err(_) => {}
             }
@@ -55,11 +58,11 @@ pub(super) async fn lead(dialer: &Dialer, stop: &CancellationToken) -> Result<Ar
         connection,
         channel,
     } = won.ok_or(QueueError::Closed)?;
-    tracing::info!("this process leads");
+    tracing::info!(office = office.as_str(), "this process leads");
     let stop = stop.child_token();
     let tasks = TaskTracker::new();
     let link = Link::single(connection, &tasks, stop.clone());
-    tasks.spawn(guard(channel, stop.clone()));
+    tasks.spawn(guard(channel, lock, stop.clone()));
     Ok(Arc::new(AmqpLeader {
         broker: Arc::new(Broker::new(link.clone(), link.clone())),
         link,
@@ -72,12 +75,12 @@ struct Lock {
     channel: Channel,
 }
 
-async fn win(dialer: &Dialer) -> lapin::Result<Lock> {
+async fn win(dialer: &Dialer, lock: &str) -> lapin::Result<Lock> {
     let connection = dialer.connect("leading").await?;
     loop {
         let declaring = async {
             let channel = connection.create_channel().await?;
-            declare_own(&channel, LOCK, false).await?;
+            declare_own(&channel, lock, false).await?;
             Ok(channel)
         };
         // Lapin does not answer when the connection is lost in the middle of this.
@@ -98,9 +101,9 @@ async fn win(dialer: &Dialer) -> lapin::Result<Lock> {
 }
 
 /// Gives leadership up when somebody deletes the lock: whoever declares it next believes to lead.
-async fn guard(channel: Channel, stop: CancellationToken) {
+async fn guard(channel: Channel, lock: String, stop: CancellationToken) {
     let options = BasicConsumeOptions::default();
-    let consuming = channel.basic_consume(LOCK.into(), "".into(), options, FieldTable::default());
+    let consuming = channel.basic_consume(lock.into(), "".into(), options, FieldTable::default());
     if let Ok(mut lock) = consuming.await {
         // Nobody writes to it. Whatever comes is its end.
         let _ = stop.run_until_cancelled(lock.next()).await;

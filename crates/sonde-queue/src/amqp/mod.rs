@@ -30,8 +30,8 @@ use self::bus::Announcer;
 use self::link::{Dialer, Link, State, unavailable};
 use self::publish::Publisher;
 use crate::{
-    Announcement, Bus, Consumer, Depth, Election, Leader, Listener, Outgoing, Queue, QueueName,
-    Result, Topic, Topology,
+    Announcement, Bus, Consumer, Depth, Election, Leader, Listener, Office, Outgoing, Queue,
+    QueueName, Result, Topic, Topology,
 };
 
 pub use declare::TopologyProblem;
@@ -252,8 +252,8 @@ impl Bus for Amqp {
 
 #[async_trait]
 impl Election for Amqp {
-    async fn lead(&self) -> Result<Arc<dyn Leader>> {
-        election::lead(&self.shared.dialer, &self.shared.stop).await
+    async fn lead(&self, office: Office) -> Result<Arc<dyn Leader>> {
+        election::lead(&self.shared.dialer, office, &self.shared.stop).await
     }
 }
 

@@ -7,13 +7,13 @@ use sonde_core::Timestamp;
 use tokio::time::{interval, timeout};
 
 use super::PATIENCE;
-use crate::{Election, Leader, Outgoing, QueueError, Route, WatermarkMessage};
+use crate::{Election, Leader, Office, Outgoing, QueueError, Route, WatermarkMessage};
 
 /// Longer than any backend waits before it looks again who leads.
 const POLLS: Duration = Duration::from_millis(1200);
 
 async fn lead(election: &dyn Election) -> Arc<dyn Leader> {
-    let elected = timeout(PATIENCE, election.lead()).await;
+    let elected = timeout(PATIENCE, election.lead(Office::Dispatcher)).await;
     elected.expect("nobody leads").unwrap()
 }
 
@@ -23,12 +23,23 @@ fn watermark(micros: i64) -> WatermarkMessage {
 
 pub async fn one_leads_at_a_time(election: &dyn Election) {
     let first = lead(election).await;
-    let second = timeout(POLLS, election.lead()).await;
+    let second = timeout(POLLS, election.lead(Office::Dispatcher)).await;
     assert!(second.is_err(), "two lead");
     let lost = timeout(Duration::ZERO, first.lost()).await;
     assert!(lost.is_err(), "lost without a reason");
     drop(first);
     lead(election).await;
+}
+
+pub async fn offices_are_held_apart(election: &dyn Election) {
+    let dispatcher = lead(election).await;
+    let alerter = timeout(PATIENCE, election.lead(Office::Alerter)).await;
+    let alerter = alerter.expect("nobody alerts").unwrap();
+    let second = timeout(POLLS, election.lead(Office::Alerter)).await;
+    assert!(second.is_err(), "two alert");
+    drop(alerter);
+    let lost = timeout(POLLS, dispatcher.lost()).await;
+    assert!(lost.is_err(), "one office went with the other");
 }
 
 pub async fn who_waits_takes_over(election: &dyn Election) {
@@ -92,6 +103,7 @@ macro_rules! election_conformance {
     ($backend:ident, $fresh:expr) => {
         $crate::election_conformance!(@tests $backend, $fresh;
             one_leads_at_a_time,
+            offices_are_held_apart,
             who_waits_takes_over,
             what_was_the_leader_publishes_nothing,
             the_watermark_outlives_its_leader,

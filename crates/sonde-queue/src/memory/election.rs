@@ -1,4 +1,4 @@
-//! An election within the process, for tests of what leaders do.
+//! An election within the process: for a machine of its own, and for tests of what leaders do.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::MemoryQueue;
 use crate::{
-    Consumer, Depth, Election, Leader, Outgoing, Queue, QueueError, QueueName, Result, Topology,
-    WatermarkMessage,
+    Consumer, Depth, Election, Leader, Office, Outgoing, Queue, QueueError, QueueName, Result,
+    Topology, WatermarkMessage,
 };
 
 /// A handle; clones share the election, and one of all who stand for it leads.
@@ -19,7 +19,8 @@ pub struct MemoryElection {
 
 struct Shared {
     queue: MemoryQueue,
-    term: watch::Sender<Term>,
+    dispatcher: watch::Sender<Term>,
+    alerter: watch::Sender<Term>,
     watermark: Mutex<Option<WatermarkMessage>>,
 }
 
@@ -38,7 +39,8 @@ impl MemoryElection {
         };
         let shared = Shared {
             queue,
-            term: watch::Sender::new(term),
+            dispatcher: watch::Sender::new(term),
+            alerter: watch::Sender::new(term),
             watermark: Mutex::default(),
         };
         Self {
@@ -47,18 +49,29 @@ impl MemoryElection {
     }
 
     /// Takes leadership away from whoever has it.
-    pub fn lose(&self) {
-        self.shared.term.send_modify(|term| term.held = false);
+    pub fn lose(&self, office: Office) {
+        let term = self.shared.term(office);
+        term.send_modify(|term| term.held = false);
+    }
+}
+
+impl Shared {
+    fn term(&self, office: Office) -> &watch::Sender<Term> {
+        match office {
+            Office::Dispatcher => &self.dispatcher,
+            Office::Alerter => &self.alerter,
+        }
     }
 }
 
 #[async_trait]
 impl Election for MemoryElection {
-    async fn lead(&self) -> Result<Arc<dyn Leader>> {
-        let mut terms = self.shared.term.subscribe();
+    async fn lead(&self, office: Office) -> Result<Arc<dyn Leader>> {
+        let shared = self.shared.term(office);
+        let mut terms = shared.subscribe();
         loop {
             let mut won = None;
-            self.shared.term.send_if_modified(|term| {
+            shared.send_if_modified(|term| {
                 if !term.held {
                     term.number += 1;
                     term.held = true;
@@ -68,8 +81,12 @@ impl Election for MemoryElection {
             });
             if let Some(term) = won {
                 let shared = Arc::clone(&self.shared);
-                let office = Arc::new(Office { shared, term });
-                return Ok(Arc::new(MemoryLeader { office }));
+                let held = Arc::new(Held {
+                    shared,
+                    office,
+                    term,
+                });
+                return Ok(Arc::new(MemoryLeader { held }));
             }
             let freed = terms.wait_for(|term| !term.held).await;
             freed.map_err(|_| QueueError::Closed)?;
@@ -78,18 +95,23 @@ impl Election for MemoryElection {
 }
 
 struct MemoryLeader {
-    office: Arc<Office>,
+    held: Arc<Held>,
 }
 
-struct Office {
+struct Held {
     shared: Arc<Shared>,
+    office: Office,
     /// While this is the term, it leads.
     term: Term,
 }
 
-impl Office {
+impl Held {
+    fn terms(&self) -> &watch::Sender<Term> {
+        self.shared.term(self.office)
+    }
+
     fn queue(&self) -> Result<&MemoryQueue> {
-        if *self.shared.term.borrow() == self.term {
+        if *self.terms().borrow() == self.term {
             Ok(&self.shared.queue)
         } else {
             Err(QueueError::Closed)
@@ -100,33 +122,33 @@ impl Office {
 #[async_trait]
 impl Leader for MemoryLeader {
     fn queue(&self) -> Arc<dyn Queue> {
-        Arc::clone(&self.office) as Arc<dyn Queue>
+        Arc::clone(&self.held) as Arc<dyn Queue>
     }
 
     async fn watermark(&self) -> Result<Option<WatermarkMessage>> {
-        self.office.queue()?;
-        let watermark = self.office.shared.watermark.lock();
+        self.held.queue()?;
+        let watermark = self.held.shared.watermark.lock();
         Ok(watermark.unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     async fn save_watermark(&self, watermark: &WatermarkMessage) -> Result<()> {
-        self.office.queue()?;
-        let kept = self.office.shared.watermark.lock();
+        self.held.queue()?;
+        let kept = self.held.shared.watermark.lock();
         *kept.unwrap_or_else(PoisonError::into_inner) = Some(watermark.clone());
         Ok(())
     }
 
     async fn lost(&self) {
-        let mut terms = self.office.shared.term.subscribe();
-        // The sender lives in the office.
-        let _ = terms.wait_for(|term| *term != self.office.term).await;
+        let mut terms = self.held.terms().subscribe();
+        // The sender lives as long as what is held.
+        let _ = terms.wait_for(|term| *term != self.held.term).await;
     }
 }
 
 impl Drop for MemoryLeader {
     fn drop(&mut self) {
-        self.office.shared.term.send_if_modified(|term| {
-            let leads = *term == self.office.term;
+        self.held.terms().send_if_modified(|term| {
+            let leads = *term == self.held.term;
             term.held &= !leads;
             leads
         });
@@ -134,7 +156,7 @@ impl Drop for MemoryLeader {
 }
 
 #[async_trait]
-impl Queue for Office {
+impl Queue for Held {
     async fn declare(&self, topology: &Topology) -> Result<()> {
         self.queue()?.declare(topology).await
     }

@@ -6,7 +6,9 @@ use sonde_core::{Region, RunId};
 use tokio::time::timeout;
 
 use super::*;
-use crate::{Announcement, Bus, DeadLetters, Election, Outgoing, QueueDeclaration, Route, Topic};
+use crate::{
+    Announcement, Bus, DeadLetters, Election, Office, Outgoing, QueueDeclaration, Route, Topic,
+};
 
 crate::queue_conformance!(memory, async { Some((MemoryQueue::new(), ())) });
 crate::bus_conformance!(memory_bus, async { Some((MemoryQueue::new(), ())) });
@@ -163,15 +165,17 @@ async fn a_slow_listener_loses_the_oldest() {
 #[tokio::test]
 async fn leadership_can_be_taken_away() {
     let election = MemoryElection::new(queue_of_now().await.0);
-    let leader = election.lead().await.unwrap();
+    let leader = election.lead(Office::Dispatcher).await.unwrap();
     let route = Route::Now {
         region: Region::local(),
     };
     let publish = async || leader.queue().publish(message(&route, "1")).await;
     publish().await.unwrap();
-    election.lose();
+    election.lose(Office::Dispatcher);
     timeout(TIME_TO_LIVE, leader.lost()).await.unwrap();
     assert!(matches!(publish().await, Err(QueueError::Closed)));
-    let next = timeout(TIME_TO_LIVE, election.lead()).await.unwrap();
+    let next = timeout(TIME_TO_LIVE, election.lead(Office::Dispatcher))
+        .await
+        .unwrap();
     next.unwrap();
 }

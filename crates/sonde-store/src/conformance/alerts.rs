@@ -24,6 +24,7 @@ fn state(expected: u64, body: Option<&str>) -> AlertState {
     AlertState {
         workspace: WorkspaceId::local(),
         monitor: shop(),
+        term: 0,
         expected,
         body: body.map(str::to_owned),
     }
@@ -112,6 +113,29 @@ pub async fn who_decided_last_is_known_and_nobody_else_decides(store: &dyn Alert
     decide(vec![state(2, None)], vec![]).await.unwrap();
     assert_eq!(store.alert_states().await.unwrap(), []);
     decide(vec![state(0, Some("4"))], vec![]).await.unwrap();
+}
+
+pub async fn who_was_followed_by_another_decides_nothing(store: &dyn AlertStore) {
+    let first = store.take_over().await.unwrap();
+    let decide = async |term, expected, body| {
+        let states = vec![AlertState {
+            term,
+            ..state(expected, body)
+        }];
+        let change = AlertChange {
+            states,
+            ..AlertChange::default()
+        };
+        store.decide(change).await
+    };
+    decide(first, 0, Some("1")).await.unwrap();
+    let second = store.take_over().await.unwrap();
+    assert!(second > first);
+    // What the next one deletes has the version that it had before it was there.
+    decide(second, 1, None).await.unwrap();
+    let late = decide(first, 0, Some("2")).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    decide(second, 0, Some("3")).await.unwrap();
 }
 
 pub async fn an_incident_is_listed_with_its_timeline(store: &dyn AlertStore) {
@@ -268,6 +292,7 @@ macro_rules! alert_conformance {
     ($backend:ident, $fresh:expr) => {
         $crate::store_conformance!(@tests $backend, $fresh;
             who_decided_last_is_known_and_nobody_else_decides,
+            who_was_followed_by_another_decides_nothing,
             an_incident_is_listed_with_its_timeline,
             notices_are_told_in_turn_until_they_are_settled,
             recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,

@@ -44,6 +44,15 @@ impl AlertStore for LibsqlStore {
         .await
     }
 
+    async fn take_over(&self) -> Result<u64> {
+        self.write(async |it| {
+            let sql = "UPDATE alert_term SET term = term + 1 RETURNING term";
+            let terms = collect(it.query(sql, ()).await?, |row| Ok(row.get(0)?)).await?;
+            terms.into_iter().next().ok_or(StoreError::Conflict)
+        })
+        .await
+    }
+
     async fn decide(&self, change: AlertChange) -> Result<()> {
         let json = |value: serde_json::Result<String>| value.map_err(unavailable);
         let states = json(serde_json::to_string(&change.states))?;

@@ -5,8 +5,9 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] =
-    &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS, TERMS,
+];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -442,5 +443,16 @@ CREATE TRIGGER tell INSTEAD OF INSERT ON tellings BEGIN
         WHERE NEW.reminder IS NOT NULL AND EXISTS (
             SELECT 1 FROM incidents WHERE id = NEW.reminder ->> '$.incident' AND status = 'open'
         );
+END;
+";
+
+/// Who decides holds the newest term: one that lost its office without noticing writes nothing.
+const TERMS: &str = "
+CREATE TABLE alert_term (term INTEGER NOT NULL) STRICT;
+INSERT INTO alert_term VALUES (0);
+
+CREATE TRIGGER decide_in_term INSTEAD OF INSERT ON decisions BEGIN
+    SELECT RAISE(ABORT, 'version conflict') FROM json_each(NEW.states) AS one, alert_term
+        WHERE one.value ->> '$.term' < alert_term.term;
 END;
 ";

@@ -7,16 +7,16 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::http::HeaderValue;
 use sonde_api::{Api, ApiOptions};
-use sonde_config::settings::{EgressSetting, Settings};
+use sonde_config::settings::Settings;
 use sonde_core::WorkspaceId;
-use sonde_probe::{Egress, Targets};
+use sonde_probe::Targets;
 use sonde_service::{OidcProvider, Parts, Service};
 use sonde_store::libsql::Fallback;
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::Process;
 use super::configuration::Configuration;
+use super::{Process, egress};
 use crate::commands::up;
 use crate::exit::Error;
 use crate::roles::{Roles, Stage};
@@ -73,12 +73,8 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
     let settings = &process.settings;
     let replica = Arc::clone(&configuration.replica);
     let store = Arc::new(Fallback::new(replica, Arc::clone(&process.clock)));
-    let checker = &settings.checker;
-    let egress = match checker.egress {
-        EgressSetting::Open => Egress::open(),
-        EgressSetting::Guarded => Egress::guarded(checker.egress_allow.clone()),
-    };
-    let targets = Targets::new(egress, checker.resolver).context("cannot look at targets")?;
+    let targets = Targets::new(egress(settings), settings.checker.resolver)
+        .context("cannot look at targets")?;
     let oidc = settings.api.oidc.clone().map(OidcProvider::new);
     let oidc = oidc
         .transpose()

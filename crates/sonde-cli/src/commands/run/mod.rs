@@ -1,5 +1,6 @@
 //! `sonde run`: roles of a fleet in one process.
 
+mod alerter;
 mod api;
 mod checker;
 mod configuration;
@@ -16,8 +17,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use prometheus_client::registry::Registry;
-use sonde_config::settings::{Role, Settings};
+use sonde_config::settings::{EgressSetting, Role, Settings};
 use sonde_core::{Clock, QueueSettings, SystemClock};
+use sonde_probe::Egress;
 use sonde_queue::SealingKeys;
 use sonde_queue::amqp::Amqp;
 use tokio::net::TcpListener;
@@ -56,6 +58,7 @@ struct Cast {
     checker: Option<checker::Role>,
     ingester: Option<ingester::Role>,
     api: Option<api::Role>,
+    alerter: Option<alerter::Role>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
@@ -172,6 +175,7 @@ impl Process {
             checker,
             ingester,
             api,
+            alerter,
         } = cast;
         if let Some(configuration) = configuration {
             configuration.start(self, roles);
@@ -184,6 +188,9 @@ impl Process {
         }
         if let Some(dispatcher) = dispatcher {
             dispatcher.start(self, roles);
+        }
+        if let Some(alerter) = alerter {
+            alerter.start(roles);
         }
         if let Some(api) = api {
             api.start(roles);
@@ -247,12 +254,17 @@ impl Cast {
         if process.plays(Role::Checker) {
             cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
-        if process.plays(Role::Dispatcher) || process.plays(Role::Api) {
+        let configured = [Role::Dispatcher, Role::Api, Role::Alerter];
+        if configured.into_iter().any(|role| process.plays(role)) {
             let configuration = configuration::Configuration::open(process, registry, readiness);
             let configuration = configuration.await?;
             if process.plays(Role::Dispatcher) {
                 let role = dispatcher::Role::new(process, &configuration, registry);
                 cast.dispatcher = Some(role);
+            }
+            if process.plays(Role::Alerter) {
+                let role = alerter::Role::new(process, &configuration, registry)?;
+                cast.alerter = Some(role);
             }
             if process.plays(Role::Api) {
                 cast.api = Some(api::Role::new(process, &configuration).await?);
@@ -260,6 +272,14 @@ impl Cast {
             cast.configuration = Some(configuration);
         }
         Ok(cast)
+    }
+}
+
+/// Where channels and targets that are looked at on demand may be.
+fn egress(settings: &Settings) -> Egress {
+    match settings.checker.egress {
+        EgressSetting::Open => Egress::open(),
+        EgressSetting::Guarded => Egress::guarded(settings.checker.egress_allow.clone()),
     }
 }
 

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sonde_core::{Monitor, MonitorId, WorkspaceId};
-use sonde_dispatcher::Calendar;
 use sonde_store::{
-    Actor, ActorKind, Change, ConfigStore, Expected, MaintenanceChange, Only, Put, Remove,
-    ResourceKind, Result,
+    Actor, ActorKind, Calendar, Change, ConfigStore, Expected, MaintenanceChange, Only, Put,
+    Remove, ResourceKind, Result,
 };
 
 pub(super) type Monitors = Arc<[Arc<Monitor>]>;

@@ -12,26 +12,27 @@ mod serve;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use sonde_alert::{Alerter, Courier, Sender};
+use sonde_alert::{Alerter, AlerterMetrics, Courier};
 use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
-use sonde_dispatcher::{Calendar, Dispatcher, DispatcherMetrics, FileJournal};
+use sonde_dispatcher::{Dispatcher, DispatcherMetrics, FileJournal};
 use sonde_ingester::{Ingester, IngesterMetrics, IngesterOptions};
 use sonde_probe::{Egress, Targets};
-use sonde_queue::memory::MemoryQueue;
+use sonde_queue::memory::{MemoryElection, MemoryQueue};
 use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
 use sonde_service::{OidcProvider, Parts, Service};
-use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
-use tokio::sync::{Notify, broadcast, watch};
+use sonde_store::{Calendar, ConfigStore};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::configuration;
 use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
+use crate::feed::{self, Feed};
 use crate::roles::{Roles, Stage};
-use crate::{lifecycle, limits, listen};
+use crate::{lifecycle, limits, listen, services};
 
 pub(crate) use options::{Options, own_url};
 pub(crate) use serve::main_router;
@@ -78,7 +79,8 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         dispatcher,
         clock: Arc::clone(&machine.clock),
     };
-    machine.alert(&options, &mut roles, publish.subscribe(), public_url)?;
+    let (configuration_changed, touched) = watch::channel(());
+    machine.alert(&options, &mut roles, &mut registry, touched, public_url)?;
     roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
     roles.spawn(Stage::Inflow, "outcomes", |stop| {
         crate::outcomes::hear(service.clone(), stop)
@@ -91,6 +93,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         bus: Arc::clone(&machine.queue) as _,
         publish,
         maintenance: Arc::clone(&machine.maintenance),
+        changed: configuration_changed,
         metrics: checker_metrics,
     };
     roles.spawn(Stage::Inflow, "reload", |stop| reload.run(stop));
@@ -179,32 +182,35 @@ impl Machine {
         &self,
         options: &Options,
         roles: &mut Roles,
-        configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
+        registry: &mut prometheus_client::registry::Registry,
+        touched: watch::Receiver<()>,
         public_url: url::Url,
     ) -> anyhow::Result<()> {
-        let told = Arc::new(Notify::new());
+        let courier = Courier {
+            store: Arc::clone(&self.store) as _,
+            sender: services::sender(Egress::open(), options.allow_exec)?,
+            clock: Arc::clone(&self.clock),
+            told: Arc::new(Notify::new()),
+        };
         let alerter = Alerter {
-            queue: Arc::clone(&self.queue) as _,
+            election: Arc::new(MemoryElection::new((*self.queue).clone())),
             bus: Arc::clone(&self.queue) as _,
             store: Arc::clone(&self.store) as _,
             clock: Arc::clone(&self.clock),
             partitions: PARTITIONS,
             public_url: Some(public_url),
-            told: Arc::clone(&told),
+            courier: Arc::new(courier),
+            metrics: AlerterMetrics::register(registry),
         };
-        let sender = Sender::new(Egress::open(), options.allow_exec);
-        let courier = Courier {
-            store: Arc::clone(&self.store) as _,
-            sender: sender.context("cannot send notices")?,
-            clock: Arc::clone(&self.clock),
-            told,
-        };
-        roles.spawn(Stage::Storage, "alerter", |stop| async move {
-            alerter.run(configured, stop).await.map_err(Into::into)
-        });
-        roles.spawn(Stage::Storage, "courier", |stop| async move {
-            courier.run(stop).await;
+        let (changes, told) = mpsc::channel(feed::WAITING);
+        let store = Arc::clone(&self.store);
+        roles.spawn(Stage::Storage, "alerter's feed", |stop| async move {
+            let telling = Feed::new(store, touched).tell(changes);
+            stop.run_until_cancelled(telling).await;
             Ok(())
+        });
+        roles.spawn(Stage::Storage, "alerter", |stop| async move {
+            alerter.run(told, stop).await.map_err(Into::into)
         });
         Ok(())
     }

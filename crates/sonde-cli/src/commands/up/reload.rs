@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sonde_checker::CheckerMetrics;
 use sonde_core::{Monitor, MonitorId, QueueSettings};
-use sonde_dispatcher::Calendar;
 use sonde_queue::{Bus, Topic};
 use sonde_service::Service;
+use sonde_store::Calendar;
 use sonde_store::libsql::LibsqlStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -36,6 +36,8 @@ pub(super) struct Reload {
     pub(super) bus: Arc<dyn Bus>,
     pub(super) publish: watch::Sender<Arc<[Arc<Monitor>]>>,
     pub(super) maintenance: Arc<Mutex<Calendar>>,
+    /// Touched with every change.
+    pub(super) changed: watch::Sender<()>,
     pub(super) metrics: CheckerMetrics,
 }
 
@@ -161,6 +163,7 @@ impl Reload {
     }
 
     fn publish(&self, monitors: Monitors) -> Reloaded {
+        self.changed.send_replace(());
         if *monitors == **self.publish.borrow() {
             return Reloaded::Unchanged;
         }

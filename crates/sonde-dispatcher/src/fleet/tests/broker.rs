@@ -11,9 +11,9 @@ use sonde_core::{
 };
 use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{
-    Announcement, Bus, Consumer, Depth, Election, Leader, LedgerMessage, Listener, Outgoing, Queue,
-    QueueDeclaration, QueueError, QueueName, Result, ResultsMessage, Route, SealingKeys,
-    TaskMessage, Topic, Topology, WatermarkMessage,
+    Announcement, Bus, Consumer, Depth, Election, Leader, LedgerMessage, Listener, Office,
+    Outgoing, Queue, QueueDeclaration, QueueError, QueueName, Result, ResultsMessage, Route,
+    SealingKeys, TaskMessage, Topic, Topology, WatermarkMessage,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio::time::Instant;
@@ -187,7 +187,7 @@ pub(super) fn account(entry: &LedgerEntry) -> Account {
 
 #[async_trait]
 impl Election for Broker {
-    async fn lead(&self) -> Result<Arc<dyn Leader>> {
+    async fn lead(&self, _office: Office) -> Result<Arc<dyn Leader>> {
         let permit = self.leadership.clone().acquire_owned().await.unwrap();
         if self.with(|state| state.terms) > 0 {
             tokio::time::sleep(self.outage).await;

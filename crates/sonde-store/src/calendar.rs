@@ -4,10 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::MaintenanceChange;
 use sonde_core::{
     MaintainedMonitors, Maintenance, MaintenanceWindow, Monitor, MonitorId, Timestamp, WorkspaceId,
 };
-use sonde_store::MaintenanceChange;
 
 /// To both sides of a slot: what is caught up with after an outage is at most so old, but for very long intervals.
 const KEPT: Duration = Duration::from_hours(24);

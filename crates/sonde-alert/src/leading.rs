@@ -1,0 +1,238 @@
+//! One term: takes results, decides, writes down what was decided, and only then acknowledges. It consumes over the
+//! connection that leadership hangs on, and the store takes nothing of a term that another one followed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sonde_core::{CheckResult, Timestamp};
+use sonde_notify::ChannelConfig;
+use sonde_queue::{Leader, Queue, QueueName, Topic};
+use sonde_store::{Changes, StoreError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Decision, Engine};
+use crate::intake::{PREFETCH, Taken, intake};
+use crate::routes::{Route, Routes};
+use crate::run::{Alerter, Known, TermError};
+
+/// Messages of results that are decided about at once, at most.
+const READ_AHEAD: usize = 256;
+/// Monitors whose state is written down at once, at most: with their incidents and notices a few megabytes.
+const MOST_AT_ONCE: usize = 500;
+/// What nothing is heard of is looked at so often.
+const LOOK: Duration = Duration::from_millis(500);
+/// Channels are read anew so often without being told, because what tells may get lost.
+const REREAD: Duration = Duration::from_secs(30);
+/// Between two tries of what failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a term is over.
+pub(crate) enum End {
+    Stopped,
+    FeedEnded,
+    Lost,
+    /// Somebody else wrote what this one was to write.
+    Conflict,
+}
+
+pub(crate) struct Leading<'a> {
+    alerter: &'a Alerter,
+    engine: Engine,
+    routes: Routes,
+    waiting: mpsc::Receiver<Taken>,
+    looks: Interval,
+    rereads: Interval,
+    /// Intakes and the courier, which end with the term.
+    _tasks: JoinSet<()>,
+}
+
+/// What woke it up.
+enum Wake {
+    End(End),
+    Changes(Changes),
+    Results(Taken),
+    Channels,
+    Look,
+}
+
+impl<'a> Leading<'a> {
+    /// Until the term is over. What was taken and not acknowledged by then the queue delivers again.
+    pub(crate) async fn run(
+        alerter: &'a Alerter,
+        leader: Arc<dyn Leader>,
+        known: &mut Known,
+        feed: &mut mpsc::Receiver<Changes>,
+        stop: &CancellationToken,
+    ) -> Result<End, TermError> {
+        let told = alerter.bus.listen(&[Topic::Config]).await;
+        let mut told = told.map_err(TermError::Listen)?;
+        let mut this = Self::begin(alerter, leader.queue(), known, stop).await?;
+        loop {
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => Wake::End(End::Stopped),
+                () = leader.lost() => Wake::End(End::Lost),
+                changes = feed.recv() => changes.map_or(Wake::End(End::FeedEnded), Wake::Changes),
+                Ok(_) = told.next() => Wake::Channels,
+                Some(taken) = this.waiting.recv() => Wake::Results(taken),
+                _ = this.rereads.tick() => Wake::Channels,
+                _ = this.looks.tick() => Wake::Look,
+            };
+            let mut batch = Vec::new();
+            match wake {
+                // What is here already is decided still.
+                Wake::End(End::Stopped) | Wake::Look => {}
+                Wake::End(end) => return Ok(end),
+                Wake::Changes(mut changes) => {
+                    known.apply(&mut changes);
+                    this.engine.follow(&changes, this.now());
+                }
+                Wake::Channels => this.reread().await,
+                Wake::Results(taken) => batch.push(taken),
+            }
+            while batch.len() < READ_AHEAD
+                && let Ok(more) = this.waiting.try_recv()
+            {
+                batch.push(more);
+            }
+            let results: Vec<&CheckResult> = batch.iter().flat_map(|it| &it.results).collect();
+            alerter.metrics.results.inc_by(results.len() as u64);
+            for result in results {
+                this.engine.observe(result);
+            }
+            if let Some(end) = this.decide(stop).await {
+                return Ok(end);
+            }
+            acknowledge(batch).await;
+            if stop.is_cancelled() {
+                return Ok(End::Stopped);
+            }
+        }
+    }
+
+    async fn begin(
+        alerter: &'a Alerter,
+        queue: Arc<dyn Queue>,
+        known: &Known,
+        stop: &CancellationToken,
+    ) -> Result<Self, TermError> {
+        let term = alerter.store.take_over().await?;
+        let kept = alerter.store.alert_states().await?;
+        let monitors = known.monitors.values().map(|it| Arc::new(it.unpack()));
+        let engine = Engine::restored(monitors, kept, term, alerter.clock.now());
+        let (taken, waiting) = mpsc::channel(READ_AHEAD);
+        let mut tasks = JoinSet::new();
+        for partition in 0..alerter.partitions {
+            let name = QueueName::Alert { partition };
+            let consumer = queue.consume(&name, PREFETCH).await;
+            let consumer = consumer.map_err(|source| TermError::Consume {
+                queue: name.clone(),
+                source,
+            })?;
+            tasks.spawn(intake(Arc::clone(&queue), name, consumer, taken.clone()));
+        }
+        tasks.spawn(Arc::clone(&alerter.courier).run(stop.clone()));
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut this = Self {
+            alerter,
+            engine,
+            routes: Routes::default(),
+            waiting,
+            looks,
+            rereads: interval(REREAD),
+            _tasks: tasks,
+        };
+        this.routes.public_url.clone_from(&alerter.public_url);
+        this.reread().await;
+        Ok(this)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.alerter.clock.now()
+    }
+
+    /// Writes down, part by part, whatever there is to decide; tells why that is not to be.
+    async fn decide(&mut self, stop: &CancellationToken) -> Option<End> {
+        loop {
+            let now = self.now();
+            let decision = self.engine.decide(&self.routes, now, MOST_AT_ONCE);
+            if let Some(end) = self.write(&decision, stop).await {
+                return Some(end);
+            }
+            self.engine.committed(decision);
+            if !self.engine.has_more() {
+                return None;
+            }
+        }
+    }
+
+    /// For as long as it takes: what is not written is not acknowledged.
+    async fn write(&self, decision: &Decision, stop: &CancellationToken) -> Option<End> {
+        if decision.is_empty() {
+            return None;
+        }
+        loop {
+            match self.alerter.store.decide(decision.change.clone()).await {
+                Ok(()) => {
+                    self.alerter.metrics.count(&decision.change);
+                    if !decision.change.notices.is_empty() {
+                        self.alerter.courier.told.notify_one();
+                    }
+                    return None;
+                }
+                Err(StoreError::Conflict) => return Some(End::Conflict),
+                Err(error) => {
+                    let error = sonde_core::chain(&error);
+                    tracing::error!(error, "cannot write down what was decided: trying again");
+                }
+            }
+            if stop.run_until_cancelled(sleep(RETRY)).await.is_none() {
+                return Some(End::Stopped);
+            }
+        }
+    }
+
+    /// The channels as they are; while they cannot be read, those that were known stand.
+    async fn reread(&mut self) {
+        let channels = match self.alerter.store.channels().await {
+            Ok(channels) => channels,
+            Err(error) => {
+                let error = sonde_core::chain(&error);
+                tracing::warn!(error, "cannot read the channels: those known before stand");
+                return;
+            }
+        };
+        self.routes.channels.clear();
+        for (workspace, resource) in channels {
+            match serde_json::from_str::<ChannelConfig>(&resource.body) {
+                Ok(config) => {
+                    let id = resource.id;
+                    let channels = self.routes.channels.entry(workspace).or_default();
+                    channels.push(Route { id, config });
+                }
+                Err(error) => tracing::error!(
+                    %error,
+                    workspace.id = %workspace,
+                    channel.id = resource.id,
+                    "a channel is unreadable: nothing is told there"
+                ),
+            }
+        }
+    }
+}
+
+async fn acknowledge(batch: Vec<Taken>) {
+    for taken in batch {
+        if let Err(error) = taken.delivery.ack().await {
+            let error = sonde_core::chain(&error);
+            tracing::warn!(
+                error,
+                "cannot acknowledge a result: it will be looked at again"
+            );
+        }
+    }
+}
