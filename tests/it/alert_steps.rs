@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sonde_alert::{Alerter, AlerterMetrics, Courier, Sender};
 use sonde_config::DEFAULT_QUEUES;
 use sonde_core::{
-    CheckResult, Clock as _, Monitor, MonitorId, Outcome, Region, SystemClock, Timestamp,
-    WorkspaceId,
+    CheckResult, Clock as _, Monitor, MonitorId, Outcome, QueueSettings, Region, SystemClock,
+    Timestamp, WorkspaceId,
 };
 use sonde_probe::Egress;
 use sonde_queue::memory::{MemoryElection, MemoryQueue};
@@ -100,8 +100,7 @@ impl Scene {
         store.change(change).await.unwrap();
 
         let queue = MemoryQueue::new();
-        let settings = sonde_config::parse_queues("queues.toml", DEFAULT_QUEUES).unwrap();
-        let topology = Topology::new(&settings, &[Region::local()], 1);
+        let topology = Topology::new(&settings(), &[Region::local()], 1);
         queue.declare(&topology).await.unwrap();
         Self {
             election: MemoryElection::new(queue.clone()),
@@ -132,7 +131,9 @@ impl Scene {
             bus: Arc::new(self.queue.clone()),
             store,
             clock: Arc::new(SystemClock),
+            queues: settings(),
             partitions: 1,
+            task_keys: SealingKeys::none(),
             public_url: None,
             courier: Arc::new(courier),
             metrics: AlerterMetrics::default(),
@@ -203,6 +204,10 @@ impl Scene {
             && told.len() == 2 * MONITORS.len()
             && told.iter().all(|it| it.state == "sent")
     }
+}
+
+fn settings() -> QueueSettings {
+    sonde_config::parse_queues("queues.toml", DEFAULT_QUEUES).unwrap()
 }
 
 fn monitor(name: &str) -> Monitor {

@@ -3,5 +3,6 @@
 mod monitor;
 mod region;
 
+pub(crate) use monitor::patience;
 pub use monitor::{KeptState, MonitorState, OpenIncident, Quiet, RegionView, Transition};
 pub use region::Verdict;

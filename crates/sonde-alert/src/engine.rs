@@ -9,20 +9,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{
-    CheckResult, Monitor, MonitorId, Outcome, Region, Timestamp, Trigger, WorkspaceId,
+    CheckResult, IncidentCause, Monitor, MonitorId, Outcome, Region, Timestamp, Trigger,
+    WorkspaceId,
 };
 use sonde_notify::IncidentNotice;
-use sonde_store::{AlertChange, AlertState, Changes, IncidentChange, IncidentEventKind, KeptAlert};
+use sonde_store::{AlertChange, Calendar, Changes, IncidentEventKind, KeptAlert};
 
 use crate::decide::{KeptState, MonitorState, OpenIncident, Quiet, Transition};
 use crate::notices::{self, Fault};
 use crate::routes::Routes;
+
+mod draft;
+mod places;
+
+use draft::Draft;
+use places::Places;
 
 /// Who a monitor is, over all workspaces.
 pub type Key = (WorkspaceId, MonitorId);
 
 /// Of monitors that depend on each other in a row only so many are put in order.
 const DEEPEST: usize = 16;
+/// Regions that are asked about one failure.
+const WITNESSES: usize = 2;
+/// Of one decision: where more fails at once, the next failures confirm it.
+const MOST_ASKS: usize = 100;
 
 #[derive(Debug, Default)]
 pub struct Engine {
@@ -35,6 +46,7 @@ pub struct Engine {
     touched: HashSet<Key>,
     /// What is watched no more.
     gone: Vec<Gone>,
+    places: Places,
     /// In which it decides.
     term: u64,
 }
@@ -48,6 +60,8 @@ pub(crate) struct Watched {
     pub(crate) faults: BTreeMap<Region, Fault>,
     version: u64,
     kept: Option<KeptState>,
+    /// The slot of the failure that other regions were last asked about.
+    asked: Option<Timestamp>,
 }
 
 /// A monitor that is removed or paused, and its incident, which ends.
@@ -62,8 +76,18 @@ struct Gone {
 #[derive(Debug, Default)]
 pub struct Decision {
     pub change: AlertChange,
-    /// Of monitors that are still watched.
+    /// To be asked once it is written down.
+    pub asks: Vec<Ask>,
+    /// Of monitors that are still watched, and of regions.
     kept: Vec<(Key, Option<KeptState>)>,
+}
+
+/// Whether another region sees a failure, too.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub monitor: Arc<Monitor>,
+    pub region: Region,
+    pub slot: Timestamp,
 }
 
 impl Engine {
@@ -91,6 +115,9 @@ impl Engine {
         }
         // Of what is watched no more an incident may be open.
         for (key, kept) in kept {
+            if engine.places.restore(&key, kept.version, &kept.body, now) {
+                continue;
+            }
             let state = serde_json::from_str::<KeptState>(&kept.body).ok();
             let incident = state.and_then(|state| state.incident);
             let open = incident.map(|incident| notices::outline(&key.1, &incident));
@@ -172,6 +199,7 @@ impl Engine {
             return;
         }
         self.unlink(&key, before.as_deref());
+        self.places.add(&monitor, now);
         for parent in &monitor.depends_on {
             let parent = (monitor.workspace.clone(), parent.clone());
             self.children.entry(parent).or_default().insert(key.clone());
@@ -201,6 +229,9 @@ impl Engine {
     }
 
     fn unlink(&mut self, key: &Key, monitor: Option<&Monitor>) {
+        if let Some(monitor) = monitor {
+            self.places.remove(monitor);
+        }
         for parent in monitor.into_iter().flat_map(|monitor| &monitor.depends_on) {
             let parent = (key.0.clone(), parent.clone());
             if let Some(children) = self.children.get_mut(&parent) {
@@ -209,15 +240,22 @@ impl Engine {
         }
     }
 
-    /// Takes a result into account. What people asked for in between says nothing of a row.
+    /// Takes a result into account. What was asked for in between says nothing of a row, but may confirm one of it.
     pub fn observe(&mut self, result: &CheckResult) {
-        if result.trigger != Trigger::Schedule {
-            return;
-        }
         let key = (result.workspace.clone(), result.monitor.clone());
         let Some(watched) = self.watched.get_mut(&key) else {
             return;
         };
+        if result.trigger != Trigger::Schedule {
+            if watched.state.witness(&watched.monitor, result) {
+                self.touched.insert(key);
+            }
+            return;
+        }
+        if result.outcome.is_executed() && !result.suspect {
+            let (workspace, region) = (&result.workspace, &result.region);
+            self.places.hear(workspace, region, result.slot);
+        }
         if watched.state.observe(&watched.monitor, result) {
             watched.note(result);
             self.touched.insert(key);
@@ -225,9 +263,18 @@ impl Engine {
     }
 
     /// What is to be written down now, of `most` monitors or few more; nothing of what is as it was.
-    pub fn decide(&mut self, routes: &Routes, now: Timestamp, most: usize) -> Decision {
+    pub fn decide(
+        &mut self,
+        routes: &Routes,
+        calendar: &mut Calendar,
+        now: Timestamp,
+        most: usize,
+    ) -> Decision {
         self.look_for_silence(now);
-        let mut draft = Draft::new(routes, self.term, now);
+        let mut draft = Draft::new(routes, calendar, self.term, now);
+        for change in self.places.decide(now) {
+            draft.place(change);
+        }
         while draft.states() < most
             && let Some(gone) = self.gone.pop()
         {
@@ -259,6 +306,7 @@ impl Engine {
     /// It is written down.
     pub fn committed(&mut self, decision: Decision) {
         for (key, kept) in decision.kept {
+            self.places.committed(&key, kept.is_some());
             if let Some(watched) = self.watched.get_mut(&key) {
                 watched.version = kept.as_ref().map_or(0, |_| watched.version + 1);
                 watched.kept = kept;
@@ -270,7 +318,13 @@ impl Engine {
         let Some(mut watched) = self.watched.remove(key) else {
             return;
         };
-        match watched.state.decide(&watched.monitor, draft.now) {
+        let (monitor, now) = (&watched.monitor, draft.now);
+        let muted = |cause| {
+            let has_no_place =
+                cause == IncidentCause::Unknown && self.places.are_silent(monitor, now);
+            has_no_place || draft.calendar.covers(monitor, now)
+        };
+        match watched.state.decide(monitor, now, muted) {
             Some(Transition::Opened(incident)) => {
                 let quiet = self.why_quiet(&watched, draft.now);
                 watched.state.set_quiet(quiet.clone());
@@ -285,8 +339,26 @@ impl Engine {
             }
             None => self.reconsider(&mut watched, draft),
         }
+        self.ask(&mut watched, draft);
         draft.keep(key, &watched);
         self.watched.insert(key.clone(), watched);
+    }
+
+    /// Lets other regions look at a first failure that only they can confirm.
+    fn ask(&self, watched: &mut Watched, draft: &mut Draft<'_>) {
+        let slot = watched.state.wants_witness(&watched.monitor);
+        let Some(slot) = slot.filter(|_| slot != watched.asked) else {
+            return;
+        };
+        watched.asked = Some(slot);
+        let asks = &mut draft.decision.asks;
+        let others = self.places.beside(&watched.monitor).into_iter();
+        let more = others.take(WITNESSES.min(MOST_ASKS.saturating_sub(asks.len())));
+        asks.extend(more.map(|region| Ask {
+            monitor: Arc::clone(&watched.monitor),
+            region,
+            slot,
+        }));
     }
 
     /// Whether what is quiet is still to be so.
@@ -412,6 +484,7 @@ impl Watched {
             faults: BTreeMap::new(),
             version: 0,
             kept: None,
+            asked: None,
         }
     }
 
@@ -445,109 +518,6 @@ impl Watched {
 impl Decision {
     pub fn is_empty(&self) -> bool {
         self.change.is_empty()
-    }
-}
-
-/// A decision in the making.
-struct Draft<'a> {
-    decision: Decision,
-    routes: &'a Routes,
-    term: u64,
-    now: Timestamp,
-}
-
-impl<'a> Draft<'a> {
-    fn new(routes: &'a Routes, term: u64, now: Timestamp) -> Self {
-        Self {
-            decision: Decision::default(),
-            routes,
-            term,
-            now,
-        }
-    }
-
-    fn states(&self) -> usize {
-        self.decision.change.states.len()
-    }
-
-    fn keep(&mut self, key: &Key, watched: &Watched) {
-        let kept = watched.state.kept(&watched.monitor);
-        let same = match (&kept, &watched.kept) {
-            (None, None) => true,
-            (Some(new), Some(old)) => new.says_the_same_as(old),
-            _ => false,
-        };
-        if !same {
-            let body = kept.as_ref().map(KeptState::to_json);
-            self.put(key, watched.version, body);
-            self.decision.kept.push((key.clone(), kept));
-        }
-    }
-
-    fn put(&mut self, key: &Key, expected: u64, body: Option<String>) {
-        self.decision.change.states.push(AlertState {
-            workspace: key.0.clone(),
-            monitor: key.1.clone(),
-            term: self.term,
-            expected,
-            body,
-        });
-    }
-
-    fn end(&mut self, gone: Gone) {
-        if gone.version > 0 {
-            self.put(&gone.key, gone.version, None);
-        }
-        if let Some(incident) = gone.open {
-            self.say(&gone.key, IncidentEventKind::Resolved, incident, false);
-        }
-    }
-
-    /// What happened to an incident; people are told if it is not quiet.
-    fn record(&mut self, watched: &Watched, event: IncidentEventKind, incident: &OpenIncident) {
-        let described = notices::describe(watched, incident, self.now);
-        self.say(
-            &key(&watched.monitor),
-            event,
-            described,
-            incident.quiet.is_some(),
-        );
-    }
-
-    fn say(
-        &mut self,
-        key: &Key,
-        event: IncidentEventKind,
-        mut described: IncidentNotice,
-        quiet: bool,
-    ) {
-        if event == IncidentEventKind::Resolved {
-            described.resolved_at = Some(self.now);
-        }
-        self.decision.change.incidents.push(IncidentChange {
-            id: described.id,
-            workspace: key.0.clone(),
-            monitor: key.1.clone(),
-            event,
-            at: self.now,
-            cause: described.cause,
-            flapping: described.flapping,
-            caused_by: described.caused_by.clone(),
-            detail: serde_json::to_string(&described).expect("it has only string keys"),
-        });
-        // Of what was quiet nobody was told: the store knows who was.
-        if !quiet || event == IncidentEventKind::Resolved {
-            let notices = notices::of(&key.0, event, &described, self.routes, self.now);
-            self.decision.change.notices.extend(notices);
-        }
-    }
-
-    /// Nothing happened but that people are told now.
-    fn tell(&mut self, watched: &Watched, incident: &OpenIncident) {
-        let described = notices::describe(watched, incident, self.now);
-        let (workspace, event) = (&watched.monitor.workspace, IncidentEventKind::Opened);
-        let notices = notices::of(workspace, event, &described, self.routes, self.now);
-        self.decision.change.notices.extend(notices);
     }
 }
 

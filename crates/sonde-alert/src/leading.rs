@@ -4,18 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{CheckResult, Timestamp};
+use sonde_core::{Check, CheckResult, RunId, Timestamp};
 use sonde_notify::ChannelConfig;
-use sonde_queue::{Leader, Queue, QueueName, Topic};
-use sonde_store::{Changes, StoreError};
+use sonde_queue::{Leader, Outgoing, Queue, QueueName, Route, TaskMessage, Topic};
+use sonde_store::{Calendar, Changes, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Decision, Engine};
+use crate::engine::{Ask, Decision, Engine};
 use crate::intake::{PREFETCH, Taken, intake};
-use crate::routes::{Route, Routes};
+use crate::routes::{self, Routes};
 use crate::run::{Alerter, Known, TermError};
 
 /// Messages of results that are decided about at once, at most.
@@ -42,6 +42,7 @@ pub(crate) struct Leading<'a> {
     alerter: &'a Alerter,
     engine: Engine,
     routes: Routes,
+    queue: Arc<dyn Queue>,
     waiting: mpsc::Receiver<Taken>,
     looks: Interval,
     rereads: Interval,
@@ -103,7 +104,7 @@ impl<'a> Leading<'a> {
             for result in results {
                 this.engine.observe(result);
             }
-            if let Some(end) = this.decide(stop).await {
+            if let Some(end) = this.decide(&mut known.calendar, stop).await {
                 return Ok(end);
             }
             acknowledge(batch).await;
@@ -141,6 +142,7 @@ impl<'a> Leading<'a> {
             alerter,
             engine,
             routes: Routes::default(),
+            queue,
             waiting,
             looks,
             rereads: interval(REREAD),
@@ -156,13 +158,15 @@ impl<'a> Leading<'a> {
     }
 
     /// Writes down, part by part, whatever there is to decide; tells why that is not to be.
-    async fn decide(&mut self, stop: &CancellationToken) -> Option<End> {
+    async fn decide(&mut self, calendar: &mut Calendar, stop: &CancellationToken) -> Option<End> {
         loop {
             let now = self.now();
-            let decision = self.engine.decide(&self.routes, now, MOST_AT_ONCE);
+            let routes = &self.routes;
+            let decision = self.engine.decide(routes, calendar, now, MOST_AT_ONCE);
             if let Some(end) = self.write(&decision, stop).await {
                 return Some(end);
             }
+            self.ask(&decision.asks).await;
             self.engine.committed(decision);
             if !self.engine.has_more() {
                 return None;
@@ -196,6 +200,32 @@ impl<'a> Leading<'a> {
         }
     }
 
+    /// Lets other regions look at what failed, now; what cannot be asked is confirmed by the next failures.
+    async fn ask(&self, asks: &[Ask]) {
+        let now = self.now();
+        let messages = asks.iter().map(|ask| {
+            let (monitor, region) = (Arc::clone(&ask.monitor), ask.region.clone());
+            let route = Route::Now {
+                region: region.clone(),
+            };
+            let (queues, run_id) = (&self.alerter.queues, RunId::random());
+            let check = Check {
+                slot: ask.slot,
+                ..Check::on_demand(monitor, region, queues, run_id, now)
+            };
+            let payload = TaskMessage::encode(&check, &self.alerter.task_keys);
+            Outgoing { route, payload }
+        });
+        let messages: Vec<Outgoing> = messages.collect();
+        if messages.is_empty() {
+            return;
+        }
+        if let Err(error) = self.queue.publish(messages).await {
+            let error = sonde_core::chain(&error);
+            tracing::warn!(error, "cannot ask other regions about a failure");
+        }
+    }
+
     /// The channels as they are; while they cannot be read, those that were known stand.
     async fn reread(&mut self) {
         let channels = match self.alerter.store.channels().await {
@@ -212,7 +242,7 @@ impl<'a> Leading<'a> {
                 Ok(config) => {
                     let id = resource.id;
                     let channels = self.routes.channels.entry(workspace).or_default();
-                    channels.push(Route { id, config });
+                    channels.push(routes::Route { id, config });
                 }
                 Err(error) => tracing::error!(
                     %error,

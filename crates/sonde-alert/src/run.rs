@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Clock, PackedMonitor};
-use sonde_queue::{Bus, Election, Leader, Office, QueueError, QueueName};
+use sonde_core::{Clock, PackedMonitor, QueueSettings};
+use sonde_queue::{Bus, Election, Leader, Office, QueueError, QueueName, SealingKeys};
 use sonde_store::{AlertStore, Calendar, Changes, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -50,7 +50,11 @@ pub struct Alerter {
     pub bus: Arc<dyn Bus>,
     pub store: Arc<dyn AlertStore>,
     pub clock: Arc<dyn Clock>,
+    pub queues: QueueSettings,
+    /// Of the results.
     pub partitions: u16,
+    /// Seal the tasks with which other regions are asked.
+    pub task_keys: SealingKeys,
     /// Where people look at incidents.
     pub public_url: Option<Url>,
     /// Tells what the leader has decided.

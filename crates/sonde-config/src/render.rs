@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use sonde_core::{
-    Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions, Spec, Step,
-    TcpSpec, TlsOptions, TlsSpec, format_duration,
+    AlertRule, Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions,
+    Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
 
 use crate::Config;
@@ -62,11 +62,19 @@ pub(crate) fn monitor(monitor: &Monitor) -> Out {
         ("max", Out::text(format_duration(retry.max))),
         ("jitter", Out::raw(&retry.jitter)),
     ]);
-    let alert = Out::map([
-        ("fail_after", Out::raw(&monitor.alert.fail_after)),
-        ("recover_after", Out::raw(&monitor.alert.recover_after)),
-        ("quorum", Out::text(monitor.alert.quorum.to_string())),
-    ]);
+    let AlertRule {
+        within, confirm, ..
+    } = monitor.alert;
+    let alert = Out::map(
+        [
+            ("fail_after", Out::raw(&monitor.alert.fail_after)),
+            ("recover_after", Out::raw(&monitor.alert.recover_after)),
+            ("quorum", Out::text(monitor.alert.quorum.to_string())),
+        ]
+        .into_iter()
+        .chain(within.map(|within| ("within", Out::raw(&within))))
+        .chain(confirm.then(|| ("confirm", Out::raw(&true)))),
+    );
     Out::map([
         ("name", Out::text(name)),
         (spec.kind().as_str(), self::spec(spec)),

@@ -155,9 +155,17 @@ fn alert() -> Value {
             (
                 "fail_after",
                 integer(
-                    "Consecutive failures before a region counts as down. Default: 2.",
+                    "Failures before a region counts as down, in a row unless there is `within`. Default: 2.",
                     1,
                     1000,
+                ),
+            ),
+            (
+                "within",
+                integer(
+                    "Of the last so many checks, fail_after failures are enough, in a row or not.",
+                    2,
+                    60,
                 ),
             ),
             (
@@ -173,6 +181,13 @@ fn alert() -> Value {
                 described(
                     "Regions that must agree: any, majority, all, a number, or a percentage. Default: majority.",
                     &quorum,
+                ),
+            ),
+            (
+                "confirm",
+                boolean(
+                    "Whether one failure is enough where another region sees it in the same slot. A monitor with one region \
+                     has another one of the workspace asked at once. Default: false.",
                 ),
             ),
         ],

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sonde_core::{AlertRule, MIN_INTERVAL, Quorum, Region, RetryPolicy, format_duration};
+use sonde_core::{
+    AlertRule, MIN_INTERVAL, MOST_WITHIN, Quorum, Region, RetryPolicy, format_duration,
+};
 
 use crate::decode::{Context, Item};
 use crate::fields::Fields;
@@ -48,8 +50,10 @@ struct Backoff<'a> {
 #[derive(Default)]
 struct Alert<'a> {
     fail_after: Option<u32>,
+    within: Option<Setting<'a, u32>>,
     recover_after: Option<u32>,
     quorum: Option<Setting<'a, Quorum>>,
+    confirm: Option<bool>,
 }
 
 /// What a monitor's own settings, the file's defaults and the program's come to.
@@ -176,6 +180,7 @@ impl<'a> Alert<'a> {
             fail_after: fields
                 .take("fail_after")
                 .and_then(|item| item.integer(1, 1000)),
+            within: setting(fields.take("within"), |item| item.integer(2, MOST_WITHIN.into())),
             recover_after: fields
                 .take("recover_after")
                 .and_then(|item| item.integer(1, 1000)),
@@ -183,6 +188,7 @@ impl<'a> Alert<'a> {
                 let parsed = item.scalar()?.parse();
                 parsed.map_err(|error: String| item.problem(error)).ok()
             }),
+            confirm: fields.take("confirm").and_then(|item| item.boolean()),
         }
     }
 
@@ -199,16 +205,30 @@ impl<'a> Alert<'a> {
                 "{count} regions can never agree where there are {regions}"
             ));
         }
+        let fail_after = self
+            .fail_after
+            .or(defaults.fail_after)
+            .unwrap_or(standard.fail_after);
+        let within = self.within.as_ref().or(defaults.within.as_ref());
+        if let Some(Setting { value, item }) = within
+            && *value < fail_after
+        {
+            item.problem(format!(
+                "{fail_after} failures (`fail_after`) can never be among {value} checks"
+            ));
+        }
         AlertRule {
-            fail_after: self
-                .fail_after
-                .or(defaults.fail_after)
-                .unwrap_or(standard.fail_after),
+            fail_after,
+            within: within.map(|within| within.value),
             recover_after: self
                 .recover_after
                 .or(defaults.recover_after)
                 .unwrap_or(standard.recover_after),
             quorum: quorum.map_or(standard.quorum, |quorum| quorum.value),
+            confirm: self
+                .confirm
+                .or(defaults.confirm)
+                .unwrap_or(standard.confirm),
         }
     }
 }

@@ -85,7 +85,7 @@ macro_rules! slug_type {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::new(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+                Self::read(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -113,13 +113,47 @@ slug_type!(
 );
 
 impl WorkspaceId {
+    fn read(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
+    }
+
     /// The one workspace of `sonde up`, `sonde check` and `sonde probe`.
     pub fn local() -> Self {
         Self("default".into())
     }
 }
 
+impl Frequency {
+    fn read(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
+    }
+}
+
+impl MonitorId {
+    /// Stands for all checks in a region: `@fra`, as no monitor can be called.
+    pub fn of_region(region: &Region) -> Self {
+        Self(format!("@{region}").into())
+    }
+
+    /// The region that it stands for.
+    pub fn as_region(&self) -> Option<Region> {
+        let region = self.as_str().strip_prefix('@')?;
+        Region::new(region).ok()
+    }
+
+    fn read(text: &str) -> Result<Self, InvalidId> {
+        match text.strip_prefix('@') {
+            Some(region) => Region::new(region).map(|region| Self::of_region(&region)),
+            None => Self::new(text),
+        }
+    }
+}
+
 impl Region {
+    fn read(text: &str) -> Result<Self, InvalidId> {
+        Self::new(text)
+    }
+
     /// Where checks run when nothing else is said.
     pub fn local() -> Self {
         Self("local".into())

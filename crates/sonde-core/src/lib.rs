@@ -40,7 +40,7 @@ pub use maintenance::{
     MaintenanceSchedule, MaintenanceWindow, Recurrence,
 };
 pub use merge::{RANK_BYTES, merge, rank, start_of_rank};
-pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
+pub use monitor::{AlertRule, MIN_INTERVAL, MOST_WITHIN, Monitor, Quorum};
 pub use outcome::Outcome;
 pub use packed::{PackError, PackedMonitor, Packer};
 pub use reason::Reason;

@@ -52,19 +52,30 @@ impl Monitor {
 /// When outcomes become an incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AlertRule {
-    /// Consecutive failures in a region before it counts as down.
+    /// Failures in a region before it counts as down: consecutive ones, unless there is `within`.
     pub fail_after: u32,
+    /// Of the last so many checks, `fail_after` failures are enough, in a row or not.
+    #[serde(default)]
+    pub within: Option<u32>,
     /// Consecutive successes in a region before it counts as up again.
     pub recover_after: u32,
     pub quorum: Quorum,
+    /// One failure is enough where another region sees the target fail in the same slot.
+    #[serde(default)]
+    pub confirm: bool,
 }
+
+/// The most checks that [`AlertRule::within`] looks back at.
+pub const MOST_WITHIN: u32 = 60;
 
 impl Default for AlertRule {
     fn default() -> Self {
         Self {
             fail_after: 2,
+            within: None,
             recover_after: 2,
             quorum: Quorum::Majority,
+            confirm: false,
         }
     }
 }

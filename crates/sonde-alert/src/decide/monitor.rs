@@ -1,13 +1,15 @@
 //! One monitor: whether an incident is open, out of what its regions say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sonde_core::{CheckResult, IncidentCause, Monitor, MonitorId, Quorum, Region, Timestamp};
+use sonde_core::{
+    CheckResult, IncidentCause, Monitor, MonitorId, Outcome, Quorum, Region, Timestamp,
+};
 use uuid::Uuid;
 
-use super::region::{KeptRegion, RegionState, Verdict};
+use super::region::{KeptRegion, RegionState, SETTLE, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
 const FRESH: u32 = 3;
@@ -27,6 +29,8 @@ pub struct MonitorState {
     incident: Option<OpenIncident>,
     /// When incidents of late were opened.
     opened: Vec<Timestamp>,
+    /// Regions that were asked because of a failure and saw it, too; forgotten with the slot that it was in.
+    witnesses: BTreeMap<Timestamp, BTreeSet<Region>>,
 }
 
 /// What is kept of a monitor.
@@ -54,6 +58,20 @@ pub struct OpenIncident {
     /// Since when all is well with a target that flaps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) calm_since: Option<Timestamp>,
+}
+
+impl OpenIncident {
+    /// The same for the same name.
+    pub(crate) fn new(name: &str, cause: IncidentCause, opened_at: Timestamp) -> Self {
+        Self {
+            id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
+            cause,
+            opened_at,
+            flapping: false,
+            quiet: None,
+            calm_since: None,
+        }
+    }
 }
 
 /// Why nobody is told of an incident.
@@ -88,6 +106,15 @@ pub struct RegionView {
 }
 
 impl KeptState {
+    /// Of a region that has an incident.
+    pub(crate) fn of_region(incident: OpenIncident) -> Self {
+        Self {
+            regions: BTreeMap::new(),
+            incident: Some(incident),
+            opened: Vec::new(),
+        }
+    }
+
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("it has only string keys")
     }
@@ -108,6 +135,7 @@ impl MonitorState {
             watched_since,
             incident: None,
             opened: Vec::new(),
+            witnesses: BTreeMap::new(),
         }
     }
 
@@ -120,6 +148,7 @@ impl MonitorState {
             watched_since,
             incident: kept.incident,
             opened: kept.opened,
+            witnesses: BTreeMap::new(),
         }
     }
 
@@ -145,18 +174,64 @@ impl MonitorState {
         }
         let regions = &mut self.regions;
         let region = regions.entry(result.region.clone()).or_default();
-        region.observe(&monitor.alert, result)
+        let changes = region.observe(&monitor.alert, result);
+        if changes && monitor.alert.confirm {
+            self.confirm(result.slot);
+        }
+        changes
     }
 
-    /// Opens, changes and ends the monitor's incident.
-    pub fn decide(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Transition> {
+    /// Takes into account what another region saw that was asked because of a failure; false when that changes nothing.
+    pub fn witness(&mut self, monitor: &Monitor, result: &CheckResult) -> bool {
+        let saw_it = result.outcome == Outcome::Failed && !result.suspect;
+        let failed = |region: &RegionState| region.failed_in(result.slot);
+        if !monitor.alert.confirm || !saw_it || !self.regions.values().any(failed) {
+            return false;
+        }
+        let oldest = result.slot - monitor.interval * SETTLE;
+        self.witnesses.retain(|slot, _| *slot >= oldest);
+        let witnesses = self.witnesses.entry(result.slot).or_default();
+        witnesses.insert(result.region.clone());
+        self.confirm(result.slot);
+        true
+    }
+
+    /// The slot of a failure that only another region can confirm, because the monitor has no other.
+    pub fn wants_witness(&self, monitor: &Monitor) -> Option<Timestamp> {
+        let [region] = monitor.regions.as_slice() else {
+            return None;
+        };
+        let is_open = self.incident.is_some();
+        let asks = monitor.alert.confirm && !is_open;
+        let state = self.regions.get(region).filter(|_| asks)?;
+        state.first_failure(&monitor.alert, monitor.interval)
+    }
+
+    /// Looks whether more than one region saw the target fail in `slot`.
+    fn confirm(&mut self, slot: Timestamp) {
+        let saw = self.regions.values().filter(|it| it.failed_in(slot));
+        let witnesses = self.witnesses.get(&slot).map_or(0, BTreeSet::len);
+        let confirmed = saw.count() + witnesses > 1;
+        for region in self.regions.values_mut() {
+            region.confirm(slot, confirmed);
+        }
+    }
+
+    /// Opens, changes and ends the monitor's incident; opens none that is `muted`.
+    pub fn decide(
+        &mut self,
+        monitor: &Monitor,
+        now: Timestamp,
+        muted: impl FnOnce(IncidentCause) -> bool,
+    ) -> Option<Transition> {
         self.regions
             .retain(|region, _| monitor.regions.contains(region));
         let span = monitor.interval * FLAPPING;
         self.opened.retain(|opened| now.since(*opened) <= span);
-        match (self.incident.take(), self.cause(monitor, now)) {
+        let cause = self.cause(monitor, now);
+        match (self.incident.take(), cause) {
             (None, None) => None,
-            (None, Some(cause)) => Some(self.open(monitor, cause, now)),
+            (None, Some(cause)) => (!muted(cause)).then(|| self.open(monitor, cause, now)),
             (Some(incident), Some(cause)) => self.go_on(incident, cause),
             (Some(incident), None) => self.end(incident, monitor.interval, now),
         }
@@ -241,7 +316,11 @@ impl MonitorState {
     /// When a region was heard of. One that is waited for counts as what it was, until it was waited for long enough.
     fn heard(&self, region: &Region) -> Timestamp {
         let heard = self.regions.get(region).and_then(RegionState::heard);
-        heard.map_or(self.watched_since, |heard| heard.max(self.watched_since))
+        let waited_since = match &self.incident {
+            Some(incident) if incident.cause == IncidentCause::Unknown => Timestamp::UNIX_EPOCH,
+            _ => self.watched_since,
+        };
+        heard.map_or(waited_since, |heard| heard.max(waited_since))
     }
 
     fn is_fresh(&self, monitor: &Monitor, region: &Region, now: Timestamp) -> bool {
@@ -254,12 +333,8 @@ impl MonitorState {
         let slot = newest.unwrap_or(now).as_micros();
         let name = format!("{}/{}/{slot}/{cause:?}", monitor.workspace, monitor.id);
         let incident = OpenIncident {
-            id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
-            cause,
-            opened_at: now,
             flapping: self.opened.len() >= FLAPS,
-            quiet: None,
-            calm_since: None,
+            ..OpenIncident::new(&name, cause, now)
         };
         self.incident = Some(incident.clone());
         Transition::Opened(incident)
@@ -291,7 +366,7 @@ impl MonitorState {
 }
 
 /// A result comes at the end of its slot's interval at the latest.
-fn patience(monitor: &Monitor) -> Duration {
+pub(crate) fn patience(monitor: &Monitor) -> Duration {
     monitor.interval * (FRESH + 1)
 }
 

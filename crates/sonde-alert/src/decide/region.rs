@@ -48,6 +48,17 @@ pub(super) struct Streak {
     /// Degraded or ok.
     not_failed: u32,
     ok: u32,
+    /// Of the last checks, the newest lowest, which failed; only where a rule looks back at so many.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    recent_failed: u64,
+    /// The same, which were degraded or failed.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    recent_not_ok: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none_of_them(recent: &u64) -> bool {
+    *recent == 0
 }
 
 /// What counts of a result.
@@ -60,6 +71,8 @@ struct Seen {
     in_maintenance: bool,
     /// Of two results of one slot the larger one counts.
     rank: [u8; RANK_BYTES],
+    /// Another region saw the target fail in the same slot.
+    confirmed: bool,
 }
 
 impl RegionState {
@@ -77,7 +90,8 @@ impl RegionState {
     pub(super) fn kept(&self, rule: &AlertRule, interval: Duration) -> Option<KeptRegion> {
         let streak = self.streak(rule, interval);
         let slot = self.window.last().map(|seen| seen.slot).or(self.floor)?;
-        (streak.verdict != Verdict::Up || streak.not_ok > 0).then_some(KeptRegion { streak, slot })
+        (streak.verdict != Verdict::Up || streak.is_in_doubt())
+            .then_some(KeptRegion { streak, slot })
     }
 
     /// Puts a result in its place. False when it comes too late, or says what was known.
@@ -96,6 +110,28 @@ impl RegionState {
         }
         self.settle(rule, interval);
         true
+    }
+
+    /// Whether it saw the target fail in this slot; none of what is settled.
+    pub(super) fn failed_in(&self, slot: Timestamp) -> bool {
+        let place = self.window.binary_search_by_key(&slot, |it| it.slot);
+        place.is_ok_and(|place| self.window[place].is_failure())
+    }
+
+    /// Says whether another region saw it, too.
+    pub(super) fn confirm(&mut self, slot: Timestamp, confirmed: bool) {
+        if let Ok(place) = self.window.binary_search_by_key(&slot, |it| it.slot) {
+            self.window[place].confirmed = confirmed;
+        }
+    }
+
+    /// The slot of its newest result where that is a failure which nothing came of yet.
+    pub(super) fn first_failure(&self, rule: &AlertRule, interval: Duration) -> Option<Timestamp> {
+        let newest = self.window.last()?;
+        let is_first = newest.is_failure()
+            && !newest.confirmed
+            && self.verdict(rule, interval) != Verdict::Down;
+        is_first.then_some(newest.slot)
     }
 
     /// What nothing can be put before any more becomes part of what is settled.
@@ -146,7 +182,7 @@ impl RegionState {
 
     /// The last result was not ok, whatever the verdict is.
     pub(super) fn is_in_doubt(&self, rule: &AlertRule, interval: Duration) -> bool {
-        self.streak(rule, interval).not_ok > 0
+        self.streak(rule, interval).is_in_doubt()
     }
 }
 
@@ -159,17 +195,37 @@ impl Streak {
         let count =
             |streak: &mut u32, holds: bool| *streak = if holds { most.min(*streak + 1) } else { 0 };
         let (ok, failed) = (seen.outcome == Outcome::Ok, seen.outcome == Outcome::Failed);
+        if let Some(within) = rule.within {
+            let kept = u64::MAX >> (64 - within.clamp(1, 64));
+            let push = |recent: &mut u64, holds| *recent = (*recent << 1 | u64::from(holds)) & kept;
+            push(&mut self.recent_failed, failed);
+            push(&mut self.recent_not_ok, !ok);
+        }
         count(&mut self.failed, failed);
         count(&mut self.not_ok, !ok);
         count(&mut self.not_failed, !failed);
         count(&mut self.ok, ok);
+        let enough = |in_a_row: u32, recent: u64| match rule.within {
+            None => in_a_row >= rule.fail_after,
+            Some(_) => recent.count_ones() >= rule.fail_after,
+        };
+        let is_down = enough(self.failed, self.recent_failed) || seen.confirmed;
         self.verdict = match self.verdict {
-            _ if self.failed >= rule.fail_after => Verdict::Down,
+            _ if failed && is_down => Verdict::Down,
             _ if self.ok >= rule.recover_after => Verdict::Up,
-            Verdict::Up if self.not_ok >= rule.fail_after => Verdict::Degraded,
+            Verdict::Up if !ok && enough(self.not_ok, self.recent_not_ok) => Verdict::Degraded,
             Verdict::Down if self.not_failed >= rule.recover_after => Verdict::Degraded,
             same => same,
         };
+        if self.ok >= rule.recover_after {
+            // What it has recovered from is no reason to be down again.
+            (self.recent_failed, self.recent_not_ok) = (0, 0);
+        }
+    }
+
+    /// Something was not ok of late, whatever the verdict is.
+    fn is_in_doubt(&self) -> bool {
+        self.not_ok > 0 || self.recent_not_ok > 0
     }
 
     /// Something is missing here that may still come.
@@ -190,6 +246,7 @@ impl Seen {
             suspect: result.suspect,
             in_maintenance: result.in_maintenance,
             rank: rank(result),
+            confirmed: false,
         }
     }
 
@@ -200,5 +257,9 @@ impl Seen {
 
     fn counts(&self) -> bool {
         self.is_heard() && !self.in_maintenance
+    }
+
+    fn is_failure(&self) -> bool {
+        self.counts() && self.outcome == Outcome::Failed
     }
 }

@@ -33,6 +33,8 @@ fn monitor(name: &str, depends_on: &[&str]) -> Arc<Monitor> {
 struct Fixture {
     engine: Engine,
     routes: Routes,
+    calendar: Calendar,
+    asked: Vec<(String, String)>,
     /// As the store keeps them.
     kept: HashMap<Key, KeptAlert>,
     told: Vec<(NoticeEvent, String)>,
@@ -51,6 +53,8 @@ impl Fixture {
         Self {
             engine: Engine::restored(monitors.iter().cloned(), Vec::new(), 1, START),
             routes,
+            calendar: Calendar::default(),
+            asked: Vec::new(),
             kept: HashMap::new(),
             told: Vec::new(),
             told_ids: BTreeSet::new(),
@@ -71,7 +75,7 @@ impl Fixture {
     /// In parts, as the alerter does it.
     fn decide(&mut self, now: Timestamp) {
         loop {
-            let decision = self.engine.decide(&self.routes, now, 7);
+            let decision = self.engine.decide(&self.routes, &mut self.calendar, now, 7);
             self.write(decision);
             if !self.engine.has_more() {
                 return;
@@ -98,6 +102,9 @@ impl Fixture {
                 }
             }
         }
+        let asks = decision.asks.iter();
+        let asks = asks.map(|ask| (ask.monitor.id.to_string(), ask.region.to_string()));
+        self.asked.extend(asks);
         for new in &decision.change.notices {
             let notice: Notice = serde_json::from_str(&new.body).unwrap();
             let known = self.told.iter().any(|(event, of)| {
@@ -261,4 +268,83 @@ fn what_people_asked_for_in_between_decides_nothing() {
     it.engine.observe(&result);
     it.decide(at(0));
     it.told(&[]);
+}
+
+#[test]
+fn a_region_that_is_silent_is_one_incident_and_its_targets_have_none() {
+    let regions = |monitor: Arc<Monitor>, names: &[&str]| {
+        let mut monitor = Arc::unwrap_or_clone(monitor);
+        monitor.regions = names
+            .iter()
+            .map(|name| Region::new(name).unwrap())
+            .collect();
+        Arc::new(monitor)
+    };
+    let mut monitors = vec![monitor("a", &[]), monitor("b", &[]), monitor("c", &[])];
+    monitors.push(regions(monitor("both", &[]), &["local", "iad"]));
+    monitors.push(regions(monitor("there", &[]), &["iad"]));
+    let mut it = Fixture::new(&monitors);
+    let fine = [("a", Fine), ("b", Fine), ("c", Fine), ("both", Fine)];
+    for round in 0..3 {
+        it.round(round, &fine);
+    }
+    it.told(&[(Opened, "@iad")]);
+    it.restart(&monitors, at(9));
+    it.decide(at(9));
+    for round in 10..12 {
+        it.round(round, &fine);
+    }
+    // Nothing is heard of `iad` still, which is no other incident.
+    it.told(&[(Opened, "@iad")]);
+    let mut result = CheckResult::sample_executed(Fine, Duration::from_millis(5));
+    result.monitor = id("there");
+    result.region = Region::new("iad").unwrap();
+    result.slot = START + INTERVAL * 12;
+    result.interval_us = 5_000_000;
+    it.engine.observe(&result);
+    it.round(12, &fine);
+    it.told(&[(Opened, "@iad"), (Resolved, "@iad")]);
+    assert!(it.kept.is_empty(), "{:?}", it.kept);
+}
+
+#[test]
+fn one_first_failure_is_shown_to_other_regions_once() {
+    let mut careful = Arc::unwrap_or_clone(monitor("careful", &[]));
+    careful.alert.confirm = true;
+    careful.alert.fail_after = 3;
+    let mut there = Arc::unwrap_or_clone(monitor("there", &[]));
+    there.regions = vec![Region::new("iad").unwrap()];
+    let mut it = Fixture::new(&[Arc::new(careful), Arc::new(there)]);
+    it.round(0, &[("careful", Fine)]);
+    it.round(1, &[("careful", Failed)]);
+    it.round(1, &[]);
+    let expected = ("careful".to_owned(), "iad".to_owned());
+    assert_eq!(it.asked, [expected]);
+    let mut seen = CheckResult::sample_executed(Failed, Duration::from_millis(5));
+    seen.monitor = id("careful");
+    seen.region = Region::new("iad").unwrap();
+    seen.trigger = Trigger::OnDemand;
+    seen.slot = START + INTERVAL;
+    it.engine.observe(&seen);
+    it.decide(at(1));
+    it.told(&[(Opened, "careful")]);
+}
+
+#[test]
+fn what_is_in_maintenance_now_opens_nothing() {
+    let mut it = Fixture::new(&[monitor("a", &[])]);
+    let window = serde_json::json!({ "from": START, "to": at(20) });
+    let body =
+        serde_json::json!({ "title": "move", "monitors": "all", "schedule": { "once": window } });
+    let change = sonde_store::MaintenanceChange {
+        workspace: WorkspaceId::local(),
+        id: "move".to_owned(),
+        body: Some(body.to_string()),
+    };
+    it.calendar.apply(vec![change], true);
+    it.round(0, &[("a", Fine)]);
+    it.round(15, &[]);
+    it.told(&[]);
+    it.round(40, &[]);
+    it.told(&[(Opened, "a")]);
 }

@@ -42,16 +42,25 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<Connection> {
 }
 
 impl Backlog {
-    /// Of the queues that exist now.
+    /// Of the queues that exist now, but those of alerters.
     pub(crate) async fn of(amqp: &Amqp) -> anyhow::Result<Self> {
+        Self::matching(amqp, |name| {
+            let flow = name.starts_with("checks.") || name.starts_with("results.");
+            flow && !name.starts_with("results.alert.")
+        })
+        .await
+    }
+
+    /// Of the queues of alerters.
+    pub(crate) async fn of_alerts(amqp: &Amqp) -> anyhow::Result<Self> {
+        Self::matching(amqp, |name| name.starts_with("results.alert.")).await
+    }
+
+    async fn matching(amqp: &Amqp, is_meant: fn(&str) -> bool) -> anyhow::Result<Self> {
         let connection = connect(&amqp.url).await?;
         let channel = connection.create_channel().await?;
         let mut queues: Vec<String> = amqp.queues().await.into_iter().map(|it| it.0).collect();
-        // The alerter's part of the results is another issue's, and nobody takes it here.
-        queues.retain(|name| {
-            let flow = name.starts_with("checks.") || name.starts_with("results.");
-            flow && !name.starts_with("results.alert.")
-        });
+        queues.retain(|name| is_meant(name));
         anyhow::ensure!(!queues.is_empty(), "the broker has no queues");
         Ok(Self {
             _connection: connection,

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
-use sonde_queue::SealingKeys;
+use sonde_seal::SealingKeys;
+use sonde_store::libsql::{LibsqlStore, Primary};
 use sonde_tests::services::{self, Amqp, Broker, Clickhouse, Engine, Libsql};
 use sonde_tests::sonde::{Output, Running, Sonde};
 use tempfile::TempDir;
@@ -61,7 +62,7 @@ async fn started<T>(start: impl AsyncFnOnce() -> Option<T>) -> anyhow::Result<(T
 pub(crate) struct Fleet {
     pub(crate) amqp: Amqp,
     pub(crate) clickhouse: Clickhouse,
-    _libsql: Libsql,
+    libsql: Libsql,
     libsql_pid: u32,
     pub(crate) folder: TempDir,
     environment: Vec<(&'static str, String)>,
@@ -75,6 +76,27 @@ pub(crate) struct Role {
 
 impl Fleet {
     pub(crate) async fn create(components: &Components, regions: &str) -> anyhow::Result<Self> {
+        Self::with(components, regions, false).await
+    }
+
+    /// The same with queues for alerters, which fill where none is.
+    pub(crate) async fn alerting(components: &Components, regions: &str) -> anyhow::Result<Self> {
+        Self::with(components, regions, true).await
+    }
+
+    async fn with(components: &Components, regions: &str, alerting: bool) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let queues = folder.path().join("queues.toml");
+        let (on, off) = ("alerting = true", "alerting = false");
+        let text = sonde_config::DEFAULT_QUEUES;
+        std::fs::write(
+            &queues,
+            if alerting {
+                text.to_owned()
+            } else {
+                text.replace(on, off)
+            },
+        )?;
         let amqp = components.broker.vhost("bench").await;
         let clickhouse = components.engine.database("bench").await;
         let libsql = started(async || services::libsql().await);
@@ -85,13 +107,14 @@ impl Fleet {
             ("SONDE_CLICKHOUSE_URL", clickhouse.url.clone()),
             ("SONDE_LIBSQL_URL", libsql.url.clone()),
             ("SONDE_TASK_KEY", TASK_KEY.to_owned()),
+            ("SONDE_QUEUES", queues.display().to_string()),
         ];
         let fleet = Self {
             amqp,
             clickhouse,
-            _libsql: libsql,
+            libsql,
             libsql_pid,
-            folder: tempfile::tempdir()?,
+            folder,
             environment,
         };
         fleet.done(&["migrate"]).await?;
@@ -158,6 +181,16 @@ impl Fleet {
         let role = Role { running, client };
         sonde_tests::wait_until(PATIENCE, async || role.is_ready().await).await;
         Ok(role)
+    }
+
+    /// The primary.
+    pub(crate) async fn store(&self) -> anyhow::Result<LibsqlStore> {
+        let primary = Primary {
+            url: self.libsql.url.clone(),
+            token: String::new(),
+            ca: None,
+        };
+        Ok(LibsqlStore::remote(&primary, SealingKeys::none()).await?)
     }
 
     pub(crate) fn libsql_usage(&self) -> Usage {

@@ -20,6 +20,7 @@ fn monitor(regions: &[&str], fail_after: u32, recover_after: u32, quorum: Quorum
         fail_after,
         recover_after,
         quorum,
+        ..sonde_core::AlertRule::default()
     };
     monitor
 }
@@ -46,7 +47,7 @@ fn follow(
     for result in results {
         let now = result.slot + Duration::from_secs(1);
         state.observe(monitor, &result);
-        transitions.extend(state.decide(monitor, now));
+        transitions.extend(state.decide(monitor, now, |_| false));
     }
     transitions
 }
@@ -71,8 +72,11 @@ fn row(monitor: &Monitor, from: &str, outcomes: &str) -> Vec<CheckResult> {
 
 /// What a row of one region leads to, in words.
 fn story(outcomes: &str) -> Vec<String> {
-    let monitor = monitor(&["fra"], 2, 2, Quorum::Majority);
-    let transitions = follow(&monitor, &mut new(), row(&monitor, "fra", outcomes));
+    told(&monitor(&["fra"], 2, 2, Quorum::Majority), outcomes)
+}
+
+fn told(monitor: &Monitor, outcomes: &str) -> Vec<String> {
+    let transitions = follow(monitor, &mut new(), row(monitor, "fra", outcomes));
     let words = transitions.iter().map(|transition| match transition {
         Transition::Opened(it) => format!("{:?}", it.cause).to_lowercase(),
         Transition::Changed(it) => format!("now {:?}", it.cause).to_lowercase(),
@@ -101,6 +105,99 @@ fn both_edges_have_their_threshold() {
     ] {
         assert_eq!(story(outcomes), expected, "{outcomes}");
     }
+}
+
+#[test]
+fn failures_within_so_many_checks_need_not_be_in_a_row() {
+    for (outcomes, expected) in [
+        (".f.f.", &[][..]),
+        (".f.f.f", &["down"]),
+        (".f..f..f", &[]),
+        (".fff", &["down"]),
+        (".d.f.d", &["degraded"]),
+        // What it has recovered from does not count again.
+        (".f.f.f..f", &["down", "resolved"]),
+        (".f.f.f..f.f.f", &["down", "resolved", "down"]),
+    ] {
+        let mut monitor = monitor(&["fra"], 3, 2, Quorum::Majority);
+        monitor.alert.within = Some(5);
+        assert_eq!(told(&monitor, outcomes), expected, "{outcomes}");
+    }
+}
+
+#[test]
+fn what_two_regions_see_in_one_slot_is_confirmed() {
+    let mut monitor = monitor(&["fra", "iad", "sin"], 3, 2, Quorum::Majority);
+    monitor.alert.confirm = true;
+    let of = |from, n, outcome| result(&monitor, from, n, outcome);
+    let (fine, failed) = (Outcome::Ok, Outcome::Failed);
+    for order in [
+        ["fra", "iad", "sin"],
+        ["sin", "iad", "fra"],
+        ["iad", "sin", "fra"],
+    ] {
+        let mut state = new();
+        let outcome = |name| if name == "sin" { fine } else { failed };
+        let results = order.map(|name| of(name, 1, outcome(name)));
+        let opened = follow(&monitor, &mut state, results);
+        assert!(matches!(&opened[..], [Transition::Opened(it)] if it.cause == IncidentCause::Down));
+        // One good check is not a recovery yet.
+        let next = order.map(|name| of(name, 2, fine));
+        assert_eq!(follow(&monitor, &mut state, next), []);
+        let next = order.map(|name| of(name, 3, fine));
+        assert_eq!(follow(&monitor, &mut state, next).len(), 1);
+    }
+    // Different slots confirm nothing.
+    let apart = [
+        of("fra", 1, failed),
+        of("iad", 1, fine),
+        of("fra", 2, fine),
+        of("iad", 2, failed),
+    ];
+    assert_eq!(follow(&monitor, &mut new(), apart), []);
+}
+
+#[test]
+fn a_witness_confirms_the_failure_that_it_was_asked_about() {
+    let mut monitor = monitor(&["fra"], 3, 1, Quorum::Majority);
+    monitor.alert.confirm = true;
+    let mut state = new();
+    follow(&monitor, &mut state, row(&monitor, "fra", "..f"));
+    let failure = slot(&monitor, 2);
+    assert_eq!(state.wants_witness(&monitor), Some(failure));
+    // Another slot, and a region that sees the target well, say nothing.
+    assert!(!state.witness(&monitor, &result(&monitor, "iad", 1, Outcome::Failed)));
+    assert!(!state.witness(&monitor, &result(&monitor, "iad", 2, Outcome::Ok)));
+    assert!(state.witness(&monitor, &result(&monitor, "iad", 2, Outcome::Failed)));
+    let opened = state.decide(&monitor, failure + Duration::from_secs(2), |_| false);
+    assert!(matches!(opened, Some(Transition::Opened(_))), "{opened:?}");
+    assert_eq!(state.wants_witness(&monitor), None);
+    let late = follow(
+        &monitor,
+        &mut state,
+        [result(&monitor, "fra", 3, Outcome::Ok)],
+    );
+    assert!(matches!(&late[..], [Transition::Resolved(_)]), "{late:?}");
+}
+
+#[test]
+fn what_is_muted_opens_nothing_and_silence_outlives_a_restart() {
+    let monitor = monitor(&["fra"], 1, 1, Quorum::Any);
+    let mut state = new();
+    follow(&monitor, &mut state, row(&monitor, "fra", ".."));
+    let later = slot(&monitor, 9);
+    assert_eq!(state.decide(&monitor, later, |_| true), None);
+    assert!(state.decide(&monitor, later, |_| false).is_some());
+    let kept = state.kept(&monitor).unwrap();
+    let restarted = later + Duration::from_secs(1);
+    let mut state = MonitorState::restored(kept, restarted);
+    assert_eq!(state.decide(&monitor, restarted, |_| false), None);
+    let heard = follow(
+        &monitor,
+        &mut state,
+        [result(&monitor, "fra", 10, Outcome::Ok)],
+    );
+    assert!(matches!(&heard[..], [Transition::Resolved(_)]), "{heard:?}");
 }
 
 #[test]
@@ -140,11 +237,11 @@ fn a_region_that_is_silent_is_not_asked_and_silence_everywhere_is_unknown() {
     follow(&monitor, &mut state, row(&monitor, "fra", "...."));
     let quiet = state.look_again_at(&monitor, slot(&monitor, 3));
     assert_eq!(
-        state.decide(&monitor, quiet - Duration::from_secs(20)),
+        state.decide(&monitor, quiet - Duration::from_secs(20), |_| false),
         None
     );
     let later = slot(&monitor, 9);
-    let Some(Transition::Opened(incident)) = state.decide(&monitor, later) else {
+    let Some(Transition::Opened(incident)) = state.decide(&monitor, later, |_| false) else {
         unreachable!("nothing was heard for six intervals");
     };
     assert_eq!(incident.cause, IncidentCause::Unknown);
@@ -262,7 +359,7 @@ proptest! {
                 state = kept.map_or_else(new, |kept| MonitorState::restored(kept, result.slot));
             }
             let now = result.slot + monitor.interval * silence;
-            match state.decide(&monitor, now) {
+            match state.decide(&monitor, now, |_| false) {
                 Some(Transition::Opened(it)) => prop_assert_eq!(open.replace(it.id), None),
                 Some(Transition::Changed(it)) => prop_assert_eq!(open, Some(it.id)),
                 Some(Transition::Resolved(it)) => prop_assert_eq!(open.take(), Some(it.id)),

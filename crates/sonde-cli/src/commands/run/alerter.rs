@@ -45,6 +45,8 @@ impl Role {
             store,
             clock: Arc::clone(&process.clock),
             partitions: process.queues.partitions,
+            queues: process.queues.clone(),
+            task_keys: process.keys.clone(),
             public_url: public_url.map(|url| url.expose().clone()),
             courier: Arc::new(courier),
             metrics: AlerterMetrics::register(registry),

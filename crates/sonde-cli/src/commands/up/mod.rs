@@ -198,6 +198,8 @@ impl Machine {
             store: Arc::clone(&self.store) as _,
             clock: Arc::clone(&self.clock),
             partitions: PARTITIONS,
+            queues: self.settings.clone(),
+            task_keys: SealingKeys::none(),
             public_url: Some(public_url),
             courier: Arc::new(courier),
             metrics: AlerterMetrics::register(registry),
