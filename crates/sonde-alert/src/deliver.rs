@@ -145,7 +145,8 @@ impl Courier {
 /// When a channel is to be told again, if nobody does anything.
 fn reminds(channel: &ChannelConfig, notice: &Notice, now: Timestamp) -> Option<Timestamp> {
     let first = matches!(notice.event, NoticeEvent::Opened | NoticeEvent::Reminded);
-    channel.repeat.filter(|_| first).map(|repeat| now + repeat)
+    let repeat = channel.repeat.filter(|_| first)?;
+    channel.when(now + repeat)
 }
 
 fn pause(attempts: u32) -> Duration {

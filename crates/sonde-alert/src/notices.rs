@@ -115,13 +115,18 @@ pub(crate) fn of<'a>(
         IncidentEventKind::Opened => routes.of(workspace, incident).collect(),
         _ => routes.all_of(workspace).collect(),
     };
-    taken_by.into_iter().map(move |route| {
+    taken_by.into_iter().filter_map(move |route| {
         let name = format!("{}/{}/{event:?}/{}", incident.id, route.id, now.as_micros());
         let is_first = event == IncidentEventKind::Opened;
         let after = if is_first {
             route.config.after
         } else {
             Duration::ZERO
+        };
+        // Who was told hears how it went on, also when others are on call by then.
+        let due = match route.config.when(now + after) {
+            None if is_first => return None,
+            due => due.unwrap_or(now),
         };
         let notice = Notice {
             id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
@@ -131,7 +136,7 @@ pub(crate) fn of<'a>(
             incident: incident.clone(),
             link: routes.link(incident),
         };
-        queued(&notice, &route.id, now + after, !is_first)
+        Some(queued(&notice, &route.id, due, !is_first))
     })
 }
 

@@ -6,6 +6,7 @@
 mod channel;
 pub mod channels;
 mod config;
+mod hours;
 mod message;
 mod notice;
 mod secret;
@@ -14,6 +15,7 @@ mod validation;
 
 pub use channel::Channel;
 pub use config::ChannelConfig;
+pub use hours::{Hours, Outside, Turn};
 pub use message::{Accepted, Command, HttpRequest, Mail, Message, Method};
 pub use notice::{IncidentNotice, Line, Notice, NoticeEvent, RegionNotice, Severity};
 pub use secret::{Secret, SecretUrl};
