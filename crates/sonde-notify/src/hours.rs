@@ -97,12 +97,14 @@ impl Hours {
         }
         let windows = self.weekly.iter().filter_map(|text| {
             let read = Window::read(text);
-            read.map_err(|message| problems.push(("weekly", message))).ok()
+            read.map_err(|message| problems.push(("weekly", message)))
+                .ok()
         });
         let windows = windows.collect();
         let turn = self.turn.as_ref().and_then(|turn| {
             let read = turn.read();
-            read.map_err(|message| problems.push(("turn", message))).ok()
+            read.map_err(|message| problems.push(("turn", message)))
+                .ok()
         });
         match zone {
             Some(zone) if problems.is_empty() => Ok(Calendar {
@@ -249,9 +251,8 @@ mod tests {
 
     #[test]
     fn who_takes_turns_is_told_in_the_own_week() {
-        let it = hours(
-            r#"{"timezone":"UTC","turn":{"of":2,"from":"2026-11-30"},"outside":"skip"}"#,
-        );
+        let it =
+            hours(r#"{"timezone":"UTC","turn":{"of":2,"from":"2026-11-30"},"outside":"skip"}"#);
         check(&it, "2026-12-06T23:59:00Z", Some("2026-12-06T23:59:00Z"));
         check(&it, "2026-12-07T00:00:00Z", None);
         check(&it, "2026-11-29T23:59:00Z", None);
