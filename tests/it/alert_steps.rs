@@ -48,6 +48,41 @@ async fn whoever_dies_between_two_steps_each_incident_is_told_once() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_hangs_or_leads_elsewhere_delays_nobody() {
+    let scene = Scene::new().await;
+    let (hour, elsewhere) = (Duration::from_hours(1), scene.receiver.url("/elsewhere"));
+    scene.receiver.set("/hangs", Reply::text("").after(hour));
+    scene.receiver.set("/leads", Reply::redirect(302, &elsewhere));
+    scene.receiver.set("/elsewhere", Reply::text(""));
+    scene.channel("hangs", &scene.receiver.url("/hangs")).await;
+    scene.channel("leads", &scene.receiver.url("/leads")).await;
+    scene.channel("private", "http://127.0.0.2:9/hook").await;
+    let _life = scene.start(usize::MAX).await;
+    scene.results(0, Outcome::Failed).await;
+    wait_until(PATIENCE, async || scene.told_to_all("opened")).await;
+    scene.results(1, Outcome::Ok).await;
+    wait_until(PATIENCE, async || scene.told_to_all("resolved")).await;
+    let local = WorkspaceId::local();
+    let told = async |channel: &str| scene.store.tellings_to(&local, channel, 100).await.unwrap();
+    wait_until(PATIENCE, async || {
+        let forbidden = |it: &Telling| {
+            let error = it.error.as_deref();
+            it.state == "failed" && error.is_some_and(|error| error.contains("egress guard"))
+        };
+        told("private").await.iter().any(forbidden)
+    })
+    .await;
+    wait_until(PATIENCE, async || {
+        let tried = |it: &Telling| it.state == "waiting" && it.attempts > 0;
+        told("leads").await.iter().any(tried)
+    })
+    .await;
+    assert!(told("hangs").await.iter().all(|it| it.state == "waiting"));
+    let paths = scene.receiver.requests().into_iter();
+    assert!(paths.map(|it| it.path).all(|path| path != "/elsewhere"));
+}
+
 async fn one_dies_after(steps: usize) {
     let scene = Scene::new().await;
     let first = scene.start(steps).await;
@@ -94,23 +129,30 @@ impl Scene {
         let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
         let mut change = Change::new(WorkspaceId::local(), None);
         change.puts = MONITORS.map(|name| Put::monitor(monitor(name))).into();
-        let channel = json!({ "send": { "webhook": { "url": receiver.url("/hook") } } });
-        let channel = Put::other(ResourceKind::Channel, "hook", channel.to_string());
-        change.puts.push(channel);
         store.change(change).await.unwrap();
 
         let queue = MemoryQueue::new();
         let settings = sonde_config::parse_queues("queues.toml", DEFAULT_QUEUES).unwrap();
         let topology = Topology::new(&settings, &[Region::local()], 1);
         queue.declare(&topology).await.unwrap();
-        Self {
+        let scene = Self {
             election: MemoryElection::new(queue.clone()),
             queue,
             store: Arc::new(store),
             receiver,
             begin: SystemClock.now() - INTERVAL,
             _folder: folder,
-        }
+        };
+        scene.channel("hook", &scene.receiver.url("/hook")).await;
+        scene
+    }
+
+    async fn channel(&self, id: &str, url: &str) {
+        let send = json!({ "send": { "webhook": { "url": url } } });
+        let mut change = Change::new(WorkspaceId::local(), None);
+        let channel = Put::other(ResourceKind::Channel, id, send.to_string());
+        change.puts.push(channel);
+        self.store.change(change).await.unwrap();
     }
 
     /// One that dies after so many steps.
@@ -123,7 +165,7 @@ impl Scene {
         });
         let courier = Courier {
             store: Arc::clone(&store),
-            sender: Sender::new(Egress::open(), false).unwrap(),
+            sender: Sender::new(only_here(), false).unwrap(),
             clock: Arc::new(SystemClock),
             told: Arc::new(Notify::new()),
         };
@@ -167,7 +209,8 @@ impl Scene {
     fn told(&self) -> BTreeMap<String, Vec<String>> {
         let mut seen = Vec::new();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for request in self.receiver.requests() {
+        let requests = self.receiver.requests().into_iter();
+        for request in requests.filter(|request| request.path == "/hook") {
             let notice: Value = serde_json::from_slice(&request.body).unwrap();
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let id = request.headers["webhook-id"].clone();
@@ -203,6 +246,11 @@ impl Scene {
             && told.len() == 2 * MONITORS.len()
             && told.iter().all(|it| it.state == "sent")
     }
+}
+
+/// The guard, with the receiver's address allowed.
+fn only_here() -> Egress {
+    Egress::guarded(vec!["127.0.0.1/32".parse().unwrap()])
 }
 
 fn monitor(name: &str) -> Monitor {
