@@ -118,6 +118,17 @@ impl Engine {
         self.touched.insert(key);
     }
 
+    /// Of what somebody else wrote down meanwhile: takes that over. What was observed of others stays.
+    pub fn catch_up(&mut self, kept: Vec<KeptAlert>, now: Timestamp) {
+        for kept in kept {
+            let key = (kept.workspace.clone(), kept.monitor.clone());
+            let watched = self.watched.get(&key);
+            if watched.is_some_and(|watched| watched.version < kept.version) {
+                self.restore(kept, now);
+            }
+        }
+    }
+
     /// From now on these, and no others.
     pub fn watch_only(&mut self, monitors: &[Arc<Monitor>], now: Timestamp) {
         let stay: HashSet<Key> = monitors.iter().map(|monitor| key(monitor)).collect();

@@ -21,6 +21,8 @@ const PREFETCH: u16 = 200;
 const READ_AHEAD: usize = 256;
 /// What nothing is heard of is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
+/// What a person decided is taken over at once when that is announced, and after so long when that went astray.
+const CATCH_UP: Duration = Duration::from_secs(30);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,8 @@ impl Alerter {
         let mut routes = self.routes().await.unwrap_or_default();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unannounced = interval(CATCH_UP);
+        unannounced.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut batch = Vec::new();
             tokio::select! {
@@ -90,9 +94,13 @@ impl Alerter {
                     engine.watch_only(&monitors, self.clock.now());
                 }
                 // While they cannot be read, those that were known stand.
-                Ok(_) = changes.next() => if let Some(now) = self.routes().await {
-                    routes = now;
+                Ok(_) = changes.next() => {
+                    if let Some(now) = self.routes().await {
+                        routes = now;
+                    }
+                    self.catch_up(&mut engine).await;
                 },
+                _ = unannounced.tick() => self.catch_up(&mut engine).await,
                 Some(first) = waiting.recv() => batch.push(first),
                 _ = looks.tick() => {}
             }
@@ -139,6 +147,17 @@ impl Alerter {
         let kept = self.store.alert_states().await?;
         let monitors = monitors.iter().map(Arc::clone);
         Ok(Engine::restored(monitors, kept, self.clock.now()))
+    }
+
+    /// With what people decided meanwhile; while that cannot be read, the next write finds it out.
+    async fn catch_up(&self, engine: &mut Engine) {
+        match self.store.alert_states().await {
+            Ok(kept) => engine.catch_up(kept, self.clock.now()),
+            Err(error) => {
+                let error = sonde_core::chain(&error);
+                tracing::warn!(error, "cannot read what people decided meanwhile");
+            }
+        }
     }
 
     /// The channels as they are; none when they cannot be read.

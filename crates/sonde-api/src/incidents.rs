@@ -4,7 +4,7 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp};
-use sonde_service::IncidentView;
+use sonde_service::{IncidentView, incident_cursor};
 use sonde_store::{Incident, IncidentEvent, IncidentEventKind, IncidentQuery};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -24,6 +24,7 @@ pub(crate) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(acknowledge))
+        .routes(routes!(resolve))
         .routes(routes!(comment))
 }
 
@@ -146,6 +147,18 @@ async fn acknowledge(
     Ok(Json(access.acknowledge_incident(id).await?.into()))
 }
 
+/// Ends it whatever its target does: who was told of it hears that. When the target goes on failing, `fail_after` times
+/// from now, another incident is opened.
+#[utoipa::path(post, path = "/v1/incidents/{id}/resolve", tag = "incidents", params(("id" = String, Path, format = "uuid")),
+    extensions(("x-required-scope" = json!("alerts:write"))),
+    responses((status = 200, body = IncidentDetail)))]
+async fn resolve(
+    Caller(access): Caller,
+    Id(id): Id<Uuid>,
+) -> Result<Json<IncidentDetail>, ApiError> {
+    Ok(Json(access.resolve_incident(id).await?.into()))
+}
+
 /// Adds to the timeline.
 #[utoipa::path(post, path = "/v1/incidents/{id}/comments", tag = "incidents", params(("id" = String, Path, format = "uuid")),
     request_body = Comment,
@@ -163,11 +176,7 @@ async fn comment(
 
 /// Of the last incident on the page before.
 fn place(cursor: &str) -> Result<(Timestamp, Uuid), ApiError> {
-    let place = cursor.split_once('_').and_then(|(micros, id)| {
-        let at = Timestamp::from_micros(micros.parse().ok()?);
-        Some((at, id.parse().ok()?))
-    });
-    place.ok_or_else(|| ApiError::Parameter {
+    incident_cursor(cursor).ok_or_else(|| ApiError::Parameter {
         field: "cursor".to_owned(),
         message: "must be `next_cursor` of the page before".to_owned(),
     })

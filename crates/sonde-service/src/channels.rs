@@ -10,7 +10,7 @@ use crate::entries::{Body, Entry, Page, PageQuery, encode};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// Everything that is told is told to each of them.
-const MOST: u32 = 100;
+pub(crate) const MOST: u32 = 100;
 const LONGEST_ID: usize = 100;
 /// Of the log of a channel.
 const SHOWN: u32 = 100;

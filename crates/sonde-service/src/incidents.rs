@@ -1,12 +1,27 @@
 //! Incidents, and what people do to them.
 
-use sonde_core::Scope;
-use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, Telling};
+use sonde_core::{Scope, Timestamp};
+use sonde_notify::{IncidentNotice, Notice, NoticeEvent};
+use sonde_store::{
+    Annotation, Incident, IncidentEvent, IncidentQuery, NewNotice, Resolution, ResourceKind,
+    StoreError, Telling,
+};
+use url::Url;
 use uuid::Uuid;
 
 use crate::access::{Access, Permit};
+use crate::channels::MOST as MOST_CHANNELS;
 use crate::entries::Page;
 use crate::{Result, ServiceError};
+
+/// Where a page of incidents begins: its `next` of the page before, read.
+pub fn incident_cursor(text: &str) -> Option<(Timestamp, Uuid)> {
+    let (micros, id) = text.split_once('_')?;
+    Some((
+        Timestamp::from_micros(micros.parse().ok()?),
+        id.parse().ok()?,
+    ))
+}
 
 const LONGEST_COMMENT: usize = 10_000;
 
@@ -53,6 +68,29 @@ impl Access {
         Err(ServiceError::Refused(why))
     }
 
+    /// It is over, whatever its target does: who was told of it hears that. If the target goes on failing, as often as it takes
+    /// to open an incident, that is another one.
+    pub async fn resolve_incident(&self, id: Uuid) -> Result<IncidentView> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        let view = self.incident_view(permit, id).await?;
+        let now = self.service.now();
+        let resolution = Resolution {
+            id,
+            by: self.actor().name,
+            at: now,
+            notices: recovery(permit, &view.incident, self.link(id), now).await?,
+        };
+        let alerts = &self.service.parts.alerts;
+        if !alerts.resolve(permit.workspace(), resolution).await? {
+            return Err(ServiceError::Refused(
+                "the incident is resolved already".to_owned(),
+            ));
+        }
+        // So that the alerter begins anew at once.
+        self.service.tell_of_change().await;
+        self.incident_view(permit, id).await
+    }
+
     pub async fn comment_incident(&self, id: Uuid, text: String) -> Result<IncidentView> {
         let permit = self.whole(Scope::AlertsWrite)?;
         if text.trim().is_empty() || text.chars().count() > LONGEST_COMMENT {
@@ -61,6 +99,12 @@ impl Access {
         }
         self.annotate(permit, id, Annotation::Comment(text)).await?;
         self.incident_view(permit, id).await
+    }
+
+    /// To its page.
+    fn link(&self, id: Uuid) -> Option<Url> {
+        let public_url = self.service.parts.public_url.as_ref()?;
+        public_url.join(&format!("incidents/{id}")).ok()
     }
 
     async fn incident_view(&self, permit: Permit<'_>, id: Uuid) -> Result<IncidentView> {
@@ -79,6 +123,52 @@ impl Access {
         let done = alerts.annotate(permit.workspace(), id, what, &by, now);
         Ok(done.await?)
     }
+}
+
+/// For every channel: the store knows which of them were told of the incident.
+async fn recovery(
+    permit: Permit<'_>,
+    incident: &Incident,
+    link: Option<Url>,
+    now: Timestamp,
+) -> Result<Vec<NewNotice>> {
+    let detail: IncidentNotice = serde_json::from_str(&incident.detail).map_err(|source| {
+        ServiceError::Store(StoreError::Corrupt {
+            what: "incident",
+            id: incident.id.to_string(),
+            source: source.into(),
+        })
+    })?;
+    let detail = IncidentNotice {
+        resolved_at: Some(now),
+        acknowledged_by: incident.acknowledged_by.clone(),
+        ..detail
+    };
+    let kind = ResourceKind::Channel;
+    let store = permit.store();
+    let channels = store.resources(permit.workspace(), kind, "", MOST_CHANNELS);
+    let channels = channels.await?.into_iter().map(|channel| channel.value.id);
+    let notices = channels.map(|channel| {
+        let notice = Notice {
+            // An incident ends once.
+            id: Uuid::new_v5(&incident.id, format!("{channel}/resolved").as_bytes()),
+            workspace: permit.workspace().clone(),
+            event: NoticeEvent::Resolved,
+            at: now,
+            incident: detail.clone(),
+            link: link.clone(),
+        };
+        NewNotice {
+            id: notice.id,
+            workspace: notice.workspace.clone(),
+            incident: incident.id,
+            body: serde_json::to_string(&notice).expect("it has only string keys"),
+            channel,
+            due: now,
+            follows: true,
+        }
+    });
+    Ok(notices.collect())
 }
 
 fn not_found(id: Uuid) -> ServiceError {

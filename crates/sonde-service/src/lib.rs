@@ -36,6 +36,7 @@ use sonde_probe::Targets;
 use sonde_queue::{Announcement, Bus, Queue, SealingKeys, Topic};
 use sonde_results::Results;
 use sonde_store::{AccountStore, AlertStore, ConfigStore};
+use url::Url;
 
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
@@ -43,7 +44,7 @@ pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use history::Comparison;
-pub use incidents::IncidentView;
+pub use incidents::{IncidentView, incident_cursor};
 pub use keys::{ApiKey, KeyView, NewKey};
 pub use maintenance::MaintenanceView;
 pub use members::{Invitation, LimitChange, Member, MemberChange};
@@ -75,6 +76,8 @@ pub struct Parts {
     pub open_until_set_up: bool,
     /// Whom people can sign in with beside their passwords.
     pub oidc: Option<OidcProvider>,
+    /// Where people look at incidents, if anywhere.
+    pub public_url: Option<Url>,
 }
 
 /// All workspaces. What is asked of one goes through [`Service::authenticate`].

@@ -135,6 +135,16 @@ pub enum Annotation {
     Comment(String),
 }
 
+/// An incident that a person ends.
+#[derive(Debug, Clone)]
+pub struct Resolution {
+    pub id: Uuid,
+    pub by: String,
+    pub at: Timestamp,
+    /// For who was told of it.
+    pub notices: Vec<NewNotice>,
+}
+
 /// A notice that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DueNotice {
@@ -214,6 +224,10 @@ pub trait AlertStore: Send + Sync {
         by: &str,
         at: Timestamp,
     ) -> Result<bool>;
+
+    /// Ends an incident whatever its target does. What is kept of the monitor becomes `{"since": at}`, one version on: whoever
+    /// decides begins anew, with results of later slots. False when there is none to end.
+    async fn resolve(&self, workspace: &WorkspaceId, resolution: Resolution) -> Result<bool>;
 
     /// The oldest first, of one channel only so many, and of one incident to one channel one at a time.
     async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>>;

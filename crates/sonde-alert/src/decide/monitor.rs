@@ -27,6 +27,8 @@ pub struct MonitorState {
     incident: Option<OpenIncident>,
     /// When incidents of late were opened.
     opened: Vec<Timestamp>,
+    /// When a person ended an incident of late: results of slots until then say nothing any more.
+    since: Option<Timestamp>,
 }
 
 /// What is kept of a monitor.
@@ -38,6 +40,9 @@ pub struct KeptState {
     pub incident: Option<OpenIncident>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     opened: Vec<Timestamp>,
+    /// All that is there after a person ended an incident: [`sonde_store::AlertStore::resolve`] writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
 }
 
 /// An incident that goes on.
@@ -96,7 +101,8 @@ impl KeptState {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let streaks = self.regions.iter().map(|(region, it)| (region, it.streak));
         let others = other.regions.iter().map(|(region, it)| (region, it.streak));
-        self.incident == other.incident && self.opened == other.opened && streaks.eq(others)
+        (&self.incident, &self.opened, self.since) == (&other.incident, &other.opened, other.since)
+            && streaks.eq(others)
     }
 }
 
@@ -108,6 +114,7 @@ impl MonitorState {
             watched_since,
             incident: None,
             opened: Vec::new(),
+            since: None,
         }
     }
 
@@ -120,6 +127,7 @@ impl MonitorState {
             watched_since,
             incident: kept.incident,
             opened: kept.opened,
+            since: kept.since,
         }
     }
 
@@ -133,14 +141,19 @@ impl MonitorState {
             regions: regions.collect(),
             incident: self.incident.clone(),
             opened: self.opened.clone(),
+            since: self.since,
         };
-        let is_empty = kept.regions.is_empty() && kept.incident.is_none() && kept.opened.is_empty();
+        let is_empty = kept.regions.is_empty()
+            && kept.incident.is_none()
+            && kept.opened.is_empty()
+            && kept.since.is_none();
         (!is_empty).then_some(kept)
     }
 
     /// Takes a result into account; false when it changes nothing. What it leads to says [`Self::decide`].
     pub fn observe(&mut self, monitor: &Monitor, result: &CheckResult) -> bool {
-        if !monitor.regions.contains(&result.region) {
+        let is_over = self.since.is_some_and(|since| result.slot <= since);
+        if is_over || !monitor.regions.contains(&result.region) {
             return false;
         }
         let regions = &mut self.regions;
@@ -154,6 +167,7 @@ impl MonitorState {
             .retain(|region, _| monitor.regions.contains(region));
         let span = monitor.interval * FLAPPING;
         self.opened.retain(|opened| now.since(*opened) <= span);
+        self.since = self.since.filter(|since| now.since(*since) <= span);
         match (self.incident.take(), self.cause(monitor, now)) {
             (None, None) => None,
             (None, Some(cause)) => Some(self.open(monitor, cause, now)),

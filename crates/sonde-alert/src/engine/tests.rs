@@ -36,6 +36,7 @@ struct Fixture {
     /// As the store keeps them.
     kept: HashMap<Key, KeptAlert>,
     told: Vec<(NoticeEvent, String)>,
+    incidents: BTreeSet<uuid::Uuid>,
     told_ids: BTreeSet<uuid::Uuid>,
 }
 
@@ -53,6 +54,7 @@ impl Fixture {
             routes,
             kept: HashMap::new(),
             told: Vec::new(),
+            incidents: BTreeSet::new(),
             told_ids: BTreeSet::new(),
         }
     }
@@ -94,11 +96,25 @@ impl Fixture {
                 *event == NoticeEvent::Opened && of == notice.incident.monitor.as_str()
             });
             if (!new.follows || known) && self.told_ids.insert(new.id) {
+                self.incidents.insert(notice.incident.id);
                 self.told
                     .push((notice.event, notice.incident.monitor.to_string()));
             }
         }
         self.engine.committed(decision);
+    }
+
+    /// A person ends the incident of a monitor: as the store does it.
+    fn resolve_by_hand(&mut self, name: &str, now: Timestamp) {
+        let kept = self.kept.get_mut(&(WorkspaceId::local(), id(name)));
+        let kept = kept.expect("an incident is open");
+        kept.version += 1;
+        kept.body = serde_json::json!({ "since": now }).to_string();
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        let kept = self.kept.values().cloned().collect();
+        self.engine.catch_up(kept, now);
     }
 
     /// Another process takes over.
@@ -251,4 +267,70 @@ fn what_people_asked_for_in_between_decides_nothing() {
     it.engine.observe(&result);
     it.decide(at(0));
     it.told(&[]);
+}
+
+/// Twice in a row is down.
+fn patient(name: &str) -> Arc<Monitor> {
+    let mut monitor = (*monitor(name, &[])).clone();
+    monitor.alert.fail_after = 2;
+    Arc::new(monitor)
+}
+
+#[test]
+fn what_a_person_ended_begins_anew_and_is_another_incident_when_it_goes_on() {
+    let mut it = Fixture::new(&[patient("a"), patient("b")]);
+    for round in 0..3 {
+        it.round(round, &[("a", Failed), ("b", Failed)]);
+    }
+    it.told(&[(Opened, "a"), (Opened, "b")]);
+    it.resolve_by_hand("a", at(2));
+    it.catch_up(at(2));
+    // What was under way says nothing any more, and once is not enough.
+    it.round(2, &[("a", Failed)]);
+    it.round(3, &[("a", Failed), ("b", Failed)]);
+    it.told(&[(Opened, "a"), (Opened, "b")]);
+    it.round(4, &[("a", Failed), ("b", Failed)]);
+    it.told(&[(Opened, "a"), (Opened, "b"), (Opened, "a")]);
+    assert_eq!(it.incidents.len(), 3);
+    it.round(5, &[("a", Fine), ("b", Fine)]);
+    assert_eq!(it.told.len(), 5, "each of the two recovered once");
+}
+
+#[test]
+fn what_a_person_ended_is_not_ended_again_by_who_takes_over() {
+    let monitors = [patient("a")];
+    let mut it = Fixture::new(&monitors);
+    it.round(0, &[("a", Failed)]);
+    it.round(1, &[("a", Failed)]);
+    it.resolve_by_hand("a", at(1));
+    it.restart(&monitors, at(1));
+    it.round(1, &[("a", Failed)]);
+    it.round(2, &[("a", Fine)]);
+    it.round(3, &[("a", Failed)]);
+    it.round(4, &[("a", Fine)]);
+    it.told(&[(Opened, "a")]);
+    for round in 5..60 {
+        it.round(round, &[("a", Fine)]);
+    }
+    assert!(it.kept.is_empty(), "nothing is kept of it in the end");
+}
+
+#[test]
+fn of_silence_that_a_person_ended_people_hear_again_when_it_goes_on() {
+    let mut it = Fixture::new(&[monitor("a", &[])]);
+    let until = |it: &mut Fixture, seconds: std::ops::Range<u64>| {
+        for second in seconds {
+            it.decide(START + Duration::from_secs(second));
+        }
+    };
+    until(&mut it, 0..40);
+    it.told(&[(Opened, "a")]);
+    let now = START + Duration::from_secs(40);
+    it.resolve_by_hand("a", now);
+    it.catch_up(now);
+    until(&mut it, 40..60);
+    it.told(&[(Opened, "a")]);
+    until(&mut it, 60..80);
+    it.told(&[(Opened, "a"), (Opened, "a")]);
+    assert_eq!(it.incidents.len(), 2);
 }

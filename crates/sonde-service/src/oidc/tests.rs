@@ -68,6 +68,7 @@ impl Fixture {
             targets: Targets::new(Egress::open(), None).unwrap(),
             open_until_set_up: false,
             oidc: Some(OidcProvider::new(settings).unwrap()),
+            public_url: None,
         });
         let redirect = "http://sonde.example/v1/session/oidc/callback".parse();
         Self {

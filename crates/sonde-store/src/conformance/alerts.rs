@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     AlertChange, AlertState, AlertStore, Annotation, IncidentChange, IncidentEventKind,
-    IncidentQuery, NewNotice, StoreError, Told,
+    IncidentQuery, NewNotice, Resolution, StoreError, Told,
 };
 
 const START: Timestamp = Timestamp::from_micros(1_795_780_800_000_000);
@@ -262,6 +262,82 @@ pub async fn who_acknowledges_stops_what_was_still_to_come(store: &dyn AlertStor
     assert_eq!(due(store, 10_000).await, [0; 0]);
 }
 
+pub async fn what_a_person_ends_is_told_once_and_who_decides_begins_anew(store: &dyn AlertStore) {
+    let (local, id) = (WorkspaceId::local(), Uuid::from_u128(1));
+    let body = format!(r#"{{"incident":{{"id":"{id}"}},"regions":{{}}}}"#);
+    let later = notice(id, 2, "late", 600);
+    let open = AlertChange {
+        states: vec![state(0, Some(&body))],
+        ..opened(id, vec![notice(id, 1, "told", 0), later])
+    };
+    store.decide(open).await.unwrap();
+    sent(store, 1, Some(notice(id, 3, "told", 1_800))).await;
+    let resolve = async |workspace: &WorkspaceId, id, name| {
+        let follow = |name, channel| NewNotice {
+            follows: true,
+            ..notice(id, name, channel, 30)
+        };
+        let resolution = Resolution {
+            id,
+            by: "ada".to_owned(),
+            at: at(30),
+            notices: vec![follow(name, "told"), follow(name + 1, "late")],
+        };
+        store.resolve(workspace, resolution).await.unwrap()
+    };
+    let other = WorkspaceId::new("other").unwrap();
+    assert!(!resolve(&other, id, 4).await, "it is not theirs");
+    assert!(
+        !resolve(&local, Uuid::from_u128(9), 4).await,
+        "there is none"
+    );
+    assert!(resolve(&local, id, 6).await);
+    assert!(!resolve(&local, id, 8).await, "it is resolved");
+
+    let incident = store.incident(&local, id).await.unwrap().unwrap();
+    let status = (incident.status, incident.resolved_at);
+    assert_eq!(status, (IncidentStatus::Resolved, Some(at(30))));
+    assert!(incident.detail.contains("resolved_at"), "{incident:?}");
+    let events = store.incident_events(&local, id).await.unwrap();
+    let last = events.last().unwrap();
+    let by = last.by.as_deref();
+    assert_eq!((last.kind, by), (IncidentEventKind::Resolved, Some("ada")));
+    assert_eq!(events.len(), 2);
+    let expected = [(1, "sent"), (2, "dropped"), (3, "dropped"), (6, "waiting")];
+    let expected = expected.map(|(name, state)| (name, state.to_owned()));
+    assert_eq!(states(store, id).await, expected);
+
+    // Who decided before has to begin anew.
+    let kept = store.alert_states().await.unwrap();
+    let since = format!(r#"{{"since":"{}"}}"#, at(30));
+    assert_eq!((kept[0].version, &kept[0].body), (2, &since));
+    let late = AlertChange {
+        states: vec![state(1, None)],
+        ..resolved(id, vec![])
+    };
+    let late = store.decide(late).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+}
+
+pub async fn ending_an_incident_leaves_what_was_decided_of_a_later_one(store: &dyn AlertStore) {
+    let (local, id) = (WorkspaceId::local(), Uuid::from_u128(1));
+    let later = r#"{"incident":{"id":"00000000-0000-0000-0000-000000000002"}}"#;
+    let open = AlertChange {
+        states: vec![state(0, Some(later))],
+        ..opened(id, vec![])
+    };
+    store.decide(open).await.unwrap();
+    let resolution = Resolution {
+        id,
+        by: "ada".to_owned(),
+        at: at(30),
+        notices: Vec::new(),
+    };
+    assert!(store.resolve(&local, resolution).await.unwrap());
+    let kept = store.alert_states().await.unwrap();
+    assert_eq!((kept[0].version, kept[0].body.as_str()), (1, later));
+}
+
 /// Runs the suite as tests of a module `$backend`; `$fresh` is a future of `Option<impl Deref<Target: AlertStore>>`.
 #[macro_export]
 macro_rules! alert_conformance {
@@ -272,6 +348,8 @@ macro_rules! alert_conformance {
             notices_are_told_in_turn_until_they_are_settled,
             recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,
             who_acknowledges_stops_what_was_still_to_come,
+            what_a_person_ends_is_told_once_and_who_decides_begins_anew,
+            ending_an_incident_leaves_what_was_decided_of_a_later_one,
         );
     };
 }

@@ -10,7 +10,7 @@ use super::resources::refused;
 use super::{LibsqlStore, resources, unavailable};
 use crate::{
     AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
-    KeptAlert, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
+    KeptAlert, NewNotice, Resolution, Resource, ResourceKind, Result, StoreError, Telling, Told,
 };
 
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
@@ -113,6 +113,30 @@ impl AlertStore for LibsqlStore {
             Ok(it.execute(sql, parameters).await.map_err(refused)? > 0)
         })
         .await
+    }
+
+    async fn resolve(&self, workspace: &WorkspaceId, resolution: Resolution) -> Result<bool> {
+        let notices = serde_json::to_string(&resolution.notices).map_err(unavailable)?;
+        let Resolution { id, by, at, .. } = resolution;
+        let parameters = (
+            workspace.to_string(),
+            id.to_string(),
+            by,
+            at.as_micros(),
+            at.to_string(),
+            notices,
+        );
+        let resolved = self.write(async move |it| {
+            let sql = "INSERT INTO resolutions (workspace, incident, actor, at_us, at, notices)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            it.execute(sql, parameters).await.map_err(refused)?;
+            Ok(())
+        });
+        match resolved.await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>> {

@@ -5,8 +5,15 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] =
-    &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    MONITORS,
+    REVISIONS,
+    RESOURCES,
+    REQUESTS,
+    POSITIONS,
+    ALERTS,
+    RESOLUTIONS,
+];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -441,6 +448,37 @@ CREATE TRIGGER tell INSTEAD OF INSERT ON tellings BEGIN
             NEW.reminder ->> '$.channel', NEW.reminder ->> '$.body', 'waiting', 0, NEW.reminder ->> '$.due_us'
         WHERE NEW.reminder IS NOT NULL AND EXISTS (
             SELECT 1 FROM incidents WHERE id = NEW.reminder ->> '$.incident' AND status = 'open'
+        );
+END;
+";
+
+/// What a person ends: the alerter, whose next write finds another version, begins with results of later slots.
+const RESOLUTIONS: &str = "
+CREATE VIEW resolutions AS
+    SELECT '' AS workspace, '' AS incident, '' AS actor, 0 AS at_us, '' AS at, '[]' AS notices;
+
+CREATE TRIGGER resolve INSTEAD OF INSERT ON resolutions BEGIN
+    SELECT RAISE(ABORT, 'version conflict') WHERE NOT EXISTS (
+        SELECT 1 FROM incidents
+        WHERE id = NEW.incident AND workspace = NEW.workspace AND status <> 'resolved'
+    );
+    UPDATE alert_states SET version = version + 1, body = json_object('since', NEW.at)
+        WHERE (workspace, monitor) = (SELECT workspace, monitor FROM incidents WHERE id = NEW.incident)
+            AND json_valid(body) AND body ->> '$.incident.id' = NEW.incident;
+    UPDATE incidents SET status = 'resolved', resolved_us = NEW.at_us,
+        detail = json_set(detail, '$.resolved_at', NEW.at)
+        WHERE id = NEW.incident;
+    INSERT INTO incident_events (incident, at_us, kind, actor)
+        VALUES (NEW.incident, NEW.at_us, 'resolved', NEW.actor);
+    UPDATE outbox SET state = 'dropped', settled_us = NEW.at_us
+        WHERE incident = NEW.incident AND state = 'waiting' AND attempts = 0 AND due_us > NEW.at_us;
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.incident', value ->> '$.channel',
+            value ->> '$.body', 'waiting', 0, value ->> '$.due_us'
+        FROM json_each(NEW.notices)
+        WHERE EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.incident = value ->> '$.incident'
+                AND outbox.channel = value ->> '$.channel' AND outbox.state IN ('waiting', 'sent')
         );
 END;
 ";

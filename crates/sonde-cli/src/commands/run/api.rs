@@ -44,7 +44,7 @@ impl Role {
             Some(url) => url.expose().clone(),
             None => up::own_url(address)?,
         };
-        let service = service(process, configuration)?;
+        let service = service(process, configuration, &url)?;
         Ok(Self {
             listener,
             api: Api::new(service, options(settings, url.clone())),
@@ -69,7 +69,11 @@ impl Role {
     }
 }
 
-fn service(process: &Process, configuration: &Configuration) -> Result<Service, Error> {
+fn service(
+    process: &Process,
+    configuration: &Configuration,
+    public_url: &Url,
+) -> Result<Service, Error> {
     let settings = &process.settings;
     let replica = Arc::clone(&configuration.replica);
     let store = Arc::new(Fallback::new(replica, Arc::clone(&process.clock)));
@@ -101,6 +105,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         targets,
         open_until_set_up: false,
         oidc,
+        public_url: Some(public_url.clone()),
     }))
 }
 

@@ -61,8 +61,8 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let oidc = options.oidc.provider()?;
     let machine = Machine::open(&options, settings).await?;
     let addresses = listeners.addresses()?;
-    let service = machine.service(&options, oidc)?;
     let public_url = options.public_url(addresses.main)?;
+    let service = machine.service(&options, oidc, &public_url)?;
     let api = Api::new(service.clone(), ApiOptions::new(public_url.clone()));
 
     let mut registry = listen::registry();
@@ -155,7 +155,12 @@ impl Machine {
         })
     }
 
-    fn service(&self, options: &Options, oidc: Option<OidcProvider>) -> anyhow::Result<Service> {
+    fn service(
+        &self,
+        options: &Options,
+        oidc: Option<OidcProvider>,
+        public_url: &url::Url,
+    ) -> anyhow::Result<Service> {
         let targets = Targets::new(Egress::open(), None).context("cannot look at targets")?;
         Ok(Service::new(Parts {
             store: Arc::clone(&self.store) as _,
@@ -171,6 +176,7 @@ impl Machine {
             targets,
             open_until_set_up: options.is_open(),
             oidc,
+            public_url: Some(public_url.clone()),
         }))
     }
 
