@@ -249,6 +249,10 @@ impl From<Refusal> for Error {
             key,
         } = refusal;
         match (status, key) {
+            // It is about what was asked for, not about the key; asking again changes nothing.
+            _ if matches!(problem.code.as_str(), "refused" | "not_found") => {
+                Self::usage(format!("{url} does not do this{said}"))
+            }
             (StatusCode::UNAUTHORIZED, None) => Self::usage(format!(
                 "{url} asks for an API key: name a file that holds it with --api-key-file, or set {KEY_VARIABLE}"
             )),

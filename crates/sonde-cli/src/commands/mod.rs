@@ -8,6 +8,7 @@ pub(crate) mod example_service;
 pub(crate) mod export;
 pub(crate) mod fleet;
 pub(crate) mod import;
+pub(crate) mod incidents;
 pub(crate) mod ledger;
 pub(crate) mod mcp;
 pub(crate) mod migrate;
