@@ -313,7 +313,7 @@ async fn an_export_is_a_file_that_changes_nothing() {
     assert!(
         export
             .stdout
-            .starts_with("# All monitors of http://127.0.0.1:"),
+            .starts_with("# All that http://127.0.0.1:"),
         "{export:?}"
     );
     assert!(

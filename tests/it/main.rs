@@ -51,6 +51,7 @@ mod store_tls;
 mod stubs;
 mod tidy;
 mod up_alerts;
+mod up_channels;
 mod up_incidents;
 mod up_maintenance;
 mod up_surface;

@@ -41,6 +41,8 @@ pub(crate) struct ChannelBody {
     id: String,
     #[schema(value_type = ChannelRequest)]
     config: ChannelConfig,
+    /// The file that it is kept in, where it is not to be changed here.
+    managed_by: Option<String>,
     /// One more with every change; also the `ETag`, in quotes.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
@@ -202,6 +204,7 @@ impl From<Entry<ChannelConfig>> for ChannelBody {
         Self {
             id: channel.id,
             config: channel.value,
+            managed_by: channel.meta.managed_by,
             version: channel.meta.version,
             created_at: channel.meta.created_at,
             updated_at: channel.meta.updated_at,

@@ -216,6 +216,14 @@ impl ApiError {
         matches!(self, Self::Refused(refusal) if refusal.problem.code == "plan_changed")
     }
 
+    /// What a server answered that says no.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::Other(_) => None,
+        }
+    }
+
     /// What the server says, and of each field what is wrong with it, for who cannot look at a file.
     pub(crate) fn lines(self) -> Vec<String> {
         let said = match &self {

@@ -6,7 +6,9 @@ use sonde_core::{
     AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, Monitor, NetworkOptions,
     QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
 };
+use sonde_notify::ChannelConfig;
 
+use crate::Config;
 use crate::emit::Out;
 use crate::kind;
 use crate::render;
@@ -17,16 +19,14 @@ const TARGET: [&str; 4] = ["url", "host", "name", "command"];
 
 /// A `sonde.yaml` that means the same where `settings` and `region` are what stands in for what is not said. Intervals
 /// are always said.
-pub(crate) fn brief(
-    monitors: &[Monitor],
-    settings: &QueueSettings,
-    region: Option<&Region>,
-) -> String {
-    let monitors = monitors.iter().map(|monitor| {
+pub(crate) fn brief(config: &Config, settings: &QueueSettings, region: Option<&Region>) -> String {
+    let monitors = config.monitors.iter().map(|monitor| {
         let standard = standard(monitor, settings, region);
         (monitor.id.to_string(), entry(monitor, &standard))
     });
-    Out::map([("monitors", Out::Map(monitors.collect()))]).write()
+    let mut sections = vec![("monitors", Out::Map(monitors.collect()))];
+    sections.extend(render::beside(config, ChannelConfig::clone));
+    Out::map(sections).write()
 }
 
 /// What a monitor is of which only the target and the interval are said.

@@ -7,6 +7,7 @@ use sonde_core::{
     Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions, Spec, Step,
     TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
+use sonde_notify::ChannelConfig;
 
 use crate::Config;
 use crate::emit::Out;
@@ -31,7 +32,27 @@ fn document(config: &Config) -> Out {
     };
     let monitors = config.monitors.iter().map(masked);
     let monitors = monitors.map(|one| (one.id.to_string(), monitor(&one)));
-    Out::map([("monitors", Out::Map(monitors.collect()))])
+    let mut sections = vec![("monitors", Out::Map(monitors.collect()))];
+    sections.extend(beside(config, ChannelConfig::masked));
+    Out::map(sections)
+}
+
+/// What stands beside the monitors, as it is read.
+pub(crate) fn beside(
+    config: &Config,
+    shown: impl Fn(&ChannelConfig) -> ChannelConfig,
+) -> Vec<(&'static str, Out)> {
+    let channels = config.channels.as_ref().map(|channels| {
+        let channels = channels.iter();
+        let channels = channels.map(|(id, one)| (id.clone(), Out::of(&shown(one))));
+        ("channels", Out::Map(channels.collect()))
+    });
+    let maintenance = config.maintenance.as_ref().map(|maintenance| {
+        let maintenance = maintenance.iter();
+        let maintenance = maintenance.map(|(id, one)| (id.clone(), Out::of(one)));
+        ("maintenance", Out::Map(maintenance.collect()))
+    });
+    channels.into_iter().chain(maintenance).collect()
 }
 
 /// What stands below the monitor's id in `sonde.yaml`, everything said, and secrets as they are: callers who show it

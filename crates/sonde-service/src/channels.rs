@@ -6,7 +6,7 @@ use sonde_store::{AlertChange, Expected, NewNotice, Put, ResourceKind, Telling};
 use uuid::Uuid;
 
 use crate::access::Access;
-use crate::entries::{Body, Entry, Page, PageQuery, encode};
+use crate::entries::{Body, Entry, Page, PageQuery, encode, refuse_managed};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// Everything that is told is told to each of them.
@@ -45,6 +45,10 @@ impl Access {
             .channel(permit.workspace(), id)
             .await?;
         let is_new = stored.is_none();
+        if !is_new {
+            let there = permit.entry::<ChannelConfig>(id).await?;
+            refuse_managed(id, &there.meta)?;
+        }
         if is_new {
             refuse_id(id)?;
             let why = format!("a workspace has {MOST} channels at most");
@@ -66,7 +70,8 @@ impl Access {
 
     pub async fn remove_channel(&self, id: &str, expected: Expected) -> Result<()> {
         let permit = self.whole(Scope::AlertsWrite)?;
-        permit.entry::<ChannelConfig>(id).await?;
+        let there = permit.entry::<ChannelConfig>(id).await?;
+        refuse_managed(id, &there.meta)?;
         permit.remove::<ChannelConfig>(id, expected).await
     }
 

@@ -40,6 +40,7 @@ use url::Url;
 
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
+pub use apply::WantedFile;
 pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};

@@ -11,7 +11,7 @@ use crate::parse;
 fn all_that_is_wrong_is_said_at_once_with_its_place() {
     let text = r#"
 default: { interval: 1m }
-channels: {}
+status_pages: {}
 defaults:
   interval: 1s
   timeout: 20
@@ -46,7 +46,7 @@ monitors:
 "#;
     insta::assert_snapshot!(refused(text), @r#"
     sonde.yaml:2:1: default: unknown key of sonde.yaml (did you mean `defaults`?)
-    sonde.yaml:3:1: channels: not supported yet
+    sonde.yaml:3:1: status_pages: not supported yet
     sonde.yaml:5:3: defaults.interval: must be 5s or more, got "1s"
     sonde.yaml:6:3: defaults.timeout: expected a duration with its unit, such as 500ms, 30s or 1h, got the number 20
     sonde.yaml:7:3: defaults.regions: at least one region is needed

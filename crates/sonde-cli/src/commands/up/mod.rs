@@ -56,7 +56,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     limits::raise_open_files();
     let settings = options.queue_settings()?;
     let (source, example) = example::source(&options).await?;
-    let monitors = source.load(&settings)?;
+    let wanted = source.load(&settings)?;
     let listeners = serve::Listeners::bind(&options).await?;
     let oidc = options.oidc.provider()?;
     let machine = Machine::open(&options, settings).await?;
@@ -67,8 +67,10 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
 
     let mut registry = listen::registry();
     let previous = machine.previous().await?;
-    let monitors = configured::save(&*machine.store, &source.name(), &monitors).await;
+    let monitors = configured::save(&machine.store, &source.name(), &wanted).await;
     let monitors = monitors.context("cannot save the configuration")?;
+    let followed = configured::follow_maintenance(&*machine.store, &machine.maintenance).await;
+    followed.context("cannot read maintenance")?;
     let (publish, configured) = watch::channel(Arc::clone(&monitors));
     let mut roles = Roles::default();
     let (checker_metrics, dispatcher) = machine
@@ -135,9 +137,6 @@ impl Machine {
             .context("cannot open results")?;
         let store = LibsqlStore::open(&data.configuration(), data.secret_keys()?).await;
         let store = store.context("cannot open the configuration store")?;
-        let maintenance = Arc::default();
-        let followed = configured::follow_maintenance(&store, &maintenance).await;
-        followed.context("cannot read maintenance")?;
         let queue = Arc::new(MemoryQueue::new());
         let topology = Topology::new(&settings, std::slice::from_ref(&options.region), PARTITIONS);
         queue
@@ -148,7 +147,7 @@ impl Machine {
             queue,
             results: Arc::new(results),
             store: Arc::new(store),
-            maintenance,
+            maintenance: Arc::default(),
             clock: Arc::new(SystemClock),
             settings,
             data: Arc::new(data),
