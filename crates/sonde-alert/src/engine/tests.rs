@@ -304,6 +304,8 @@ fn what_a_person_ended_is_not_ended_again_by_who_takes_over() {
     it.round(1, &[("a", Failed)]);
     it.resolve_by_hand("a", at(1));
     it.restart(&monitors, at(1));
+    // Delivered again, both of them.
+    it.round(0, &[("a", Failed)]);
     it.round(1, &[("a", Failed)]);
     it.round(2, &[("a", Fine)]);
     it.round(3, &[("a", Failed)]);
