@@ -1,5 +1,6 @@
 //! From results to transitions of incidents: pure, and the same for every order in which results come in time.
 
+mod beat;
 mod monitor;
 mod region;
 

@@ -3,6 +3,8 @@
 //! Pure: whoever runs it writes a [`Decision`] down, and tells it whether that went well. What depends on others is told
 //! when it is known that these are not the cause.
 
+mod heartbeats;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -35,6 +37,8 @@ pub struct Engine {
     touched: HashSet<Key>,
     /// What is watched no more.
     gone: Vec<Gone>,
+    /// Heartbeats that are late, of which nobody has said so.
+    late: BTreeSet<Key>,
 }
 
 /// One monitor, and what is known of it.
@@ -251,6 +255,9 @@ impl Engine {
                 draft.record(&watched, IncidentEventKind::Resolved, &incident);
             }
             None => self.reconsider(&mut watched, draft),
+        }
+        if watched.is_late(draft.now) {
+            self.late.insert(key.clone());
         }
         draft.keep(key, &watched);
         self.watched.insert(key.clone(), watched);
@@ -513,6 +520,9 @@ impl<'a> Draft<'a> {
 
 /// How long it takes at most until it is known that something is down, or up again.
 fn time_to_tell(monitor: &Monitor) -> Duration {
+    if let Some(heartbeat) = monitor.spec.heartbeat() {
+        return monitor.interval + heartbeat.grace;
+    }
     let rounds = monitor.alert.fail_after.max(monitor.alert.recover_after);
     monitor.interval * (rounds + 1) + monitor.timeout
 }

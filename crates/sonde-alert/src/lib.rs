@@ -4,6 +4,7 @@
 pub mod decide;
 mod deliver;
 mod engine;
+mod lateness;
 mod notices;
 mod routes;
 mod run;

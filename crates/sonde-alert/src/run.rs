@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::engine::{Decision, Engine};
+use crate::lateness::Lateness;
 use crate::routes::{Route, Routes};
 
 /// Messages of results of one partition that are decided about at once, at most.
@@ -77,6 +78,7 @@ impl Alerter {
         let first = monitors.borrow_and_update().clone();
         let mut engine = self.begin(&first).await?;
         let mut routes = self.routes().await.unwrap_or_default();
+        let mut lateness = Lateness::new(self.partitions);
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -101,16 +103,25 @@ impl Alerter {
             {
                 batch.push(more);
             }
+            let nothing_waits = batch.is_empty();
             for result in batch.iter().flat_map(|taken| &taken.results) {
                 engine.observe(result);
             }
             match self.decide(&mut engine, &routes, &stop).await {
-                Written::Yes => acknowledge(batch).await,
+                Written::Yes => {
+                    acknowledge(batch).await;
+                    if nothing_waits {
+                        let (queue, store) = (&*self.queue, &*self.store);
+                        let now = self.clock.now();
+                        lateness.tell(&mut engine, queue, store, now).await;
+                    }
+                }
                 Written::Conflict => {
                     tracing::warn!("somebody else decided meanwhile: beginning anew from that");
                     let monitors = monitors.borrow().clone();
                     // Dropped unsettled, the queue delivers the batch again.
                     engine = self.begin(&monitors).await?;
+                    lateness = Lateness::new(self.partitions);
                 }
                 Written::Stopped => return Ok(()),
             }

@@ -10,6 +10,7 @@ mod check;
 mod cron;
 mod extract;
 mod fleet;
+mod heartbeats;
 mod idempotency;
 mod incidents;
 mod keys;
@@ -145,6 +146,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
     let protected = OpenApiRouter::new()
         .merge(session::router())
         .merge(monitors::router())
+        .merge(heartbeats::router())
         .merge(results::router())
         .merge(outcomes::router())
         .merge(runs::router())
@@ -159,6 +161,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(plan::router());
     let public = session::public()
         .merge(oidc::public())
+        .merge(heartbeats::public())
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let (protected, of_protected) = protected.split_for_parts();
     let (public, of_public) = public.split_for_parts();

@@ -89,8 +89,8 @@ names! {
     OutcomeName: "ok" "degraded" "failed" "missed";
     TriggerName: "schedule" "on_demand";
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
-    KindName: "http" "tcp" "dns" "icmp" "tls" "exec";
-    ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key";
+    KindName: "http" "tcp" "dns" "icmp" "tls" "exec" "heartbeat";
+    ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key" "heartbeat";
     CauseName: "down" "degraded" "unknown";
     IncidentStatusName: "open" "acknowledged" "resolved";
     IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";

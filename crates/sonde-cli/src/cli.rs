@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    apply, check, completions, config, example_service, export, fleet, import, ledger, mcp,
-    migrate, plan, probe, queues, run, up,
+    apply, check, completions, config, example_service, export, fleet, heartbeat, import, ledger,
+    mcp, migrate, plan, probe, queues, run, up,
 };
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Plan(plan::Options),
     Apply(apply::Options),
     Export(export::Options),
+    Heartbeat(heartbeat::Options),
     Mcp(mcp::Options),
     #[command(subcommand)]
     Queues(queues::Command),
@@ -73,6 +74,7 @@ impl Command {
             Self::Plan(options) => plan::run(options).await,
             Self::Apply(options) => apply::run(options).await,
             Self::Export(options) => export::run(options).await,
+            Self::Heartbeat(options) => heartbeat::run(options).await,
             Self::Mcp(options) => mcp::run(options).await,
             Self::Queues(command) => queues::run(command).await,
             Self::Run(options) => run::run(options).await,

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sonde_core::{
-    AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, Monitor, NetworkOptions,
-    QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
+    AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec, Monitor,
+    NetworkOptions, QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
 };
 
 use crate::emit::Out;
@@ -31,6 +31,7 @@ pub(crate) fn brief(
 
 /// What a monitor is of which only the target and the interval are said.
 fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>) -> Monitor {
+    let is_heartbeat = monitor.spec.heartbeat().is_some();
     Monitor {
         workspace: monitor.workspace.clone(),
         id: monitor.id.clone(),
@@ -39,10 +40,18 @@ fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>
         interval: monitor.interval,
         timeout: DEFAULT_TIMEOUT.min(monitor.interval),
         retry: settings.retry,
-        regions: region.into_iter().cloned().collect(),
+        regions: if is_heartbeat {
+            vec![Region::push()]
+        } else {
+            region.into_iter().cloned().collect()
+        },
         expect: Vec::new(),
         degraded: Vec::new(),
-        alert: AlertRule::default(),
+        alert: if is_heartbeat {
+            AlertRule::of_heartbeat()
+        } else {
+            AlertRule::default()
+        },
         depends_on: Vec::new(),
         tags: Vec::new(),
         paused: false,
@@ -84,6 +93,9 @@ fn standard_spec(spec: &Spec) -> Spec {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             warn_only: false,
+        }),
+        Spec::Heartbeat(_) => Spec::Heartbeat(HeartbeatSpec {
+            grace: kind::STANDARD_GRACE,
         }),
     }
 }

@@ -12,7 +12,7 @@ use crate::{assertions, kind};
 const LATER: &[&str] = &["channels", "status_pages", "maintenance", "regions"];
 
 /// Kinds likewise.
-const LATER_KINDS: &[&str] = &["grpc", "websocket", "heartbeat"];
+const LATER_KINDS: &[&str] = &["grpc", "websocket"];
 
 /// All monitors that could be read; anything wrong is noted in the context.
 pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
@@ -69,7 +69,7 @@ fn monitor<'a>(
         let name = fields.take("name").map(|item| item.plain());
         let spec = spec(fields, &defaults.network);
         let kind = spec.as_ref().map(|(kind, _)| *kind);
-        let settled = Shared::decode(fields).settle(&defaults.shared, item);
+        let settled = Shared::decode(fields).settle(&defaults.shared, item, kind);
         let expect = assertions::decode(fields.take("expect"), kind);
         let degraded = assertions::decode(fields.take("degraded"), kind);
         let depends_on = fields.take("depends_on").and_then(|item| item.list());

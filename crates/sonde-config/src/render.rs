@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use sonde_core::{
-    Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions, Spec, Step,
-    TcpSpec, TlsOptions, TlsSpec, format_duration,
+    Assertion, Auth, DnsSpec, ExecSpec, HeartbeatSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions,
+    Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
 
 use crate::Config;
@@ -97,6 +97,7 @@ pub(crate) fn spec(spec: &Spec) -> Out {
         Spec::Icmp(spec) => icmp(spec),
         Spec::Tls(spec) => tls(spec),
         Spec::Exec(spec) => exec(spec),
+        Spec::Heartbeat(spec) => heartbeat(spec),
     }
 }
 
@@ -212,6 +213,10 @@ fn exec(spec: &ExecSpec) -> Out {
         ("environment", Out::Map(environment.collect())),
         ("warn_only", Out::raw(&spec.warn_only)),
     ])
+}
+
+fn heartbeat(spec: &HeartbeatSpec) -> Out {
+    Out::map([("grace", Out::text(format_duration(spec.grace)))])
 }
 
 fn network(options: &NetworkOptions) -> Vec<(&'static str, Out)> {

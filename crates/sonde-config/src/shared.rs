@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sonde_core::{AlertRule, MIN_INTERVAL, Quorum, Region, RetryPolicy, format_duration};
+use sonde_core::{AlertRule, Kind, MIN_INTERVAL, Quorum, Region, RetryPolicy, format_duration};
 
 use crate::decode::{Context, Item};
 use crate::fields::Fields;
@@ -29,7 +29,7 @@ struct Setting<'a, T> {
 pub(crate) struct Shared<'a> {
     interval: Option<Setting<'a, Duration>>,
     timeout: Option<Setting<'a, Duration>>,
-    regions: Option<Vec<Region>>,
+    regions: Option<Setting<'a, Vec<Region>>>,
     retries: Option<u32>,
     backoff: Backoff<'a>,
     alert: Alert<'a>,
@@ -75,7 +75,7 @@ impl<'a> Shared<'a> {
                 item.duration_of_at_least(MIN_INTERVAL)
             }),
             timeout: setting(fields.take("timeout"), positive),
-            regions: fields.take("regions").and_then(|item| regions(&item)),
+            regions: setting(fields.take("regions"), regions),
             retries: fields
                 .take("retries")
                 .and_then(|item| item.integer(0, MAX_RETRIES)),
@@ -86,17 +86,27 @@ impl<'a> Shared<'a> {
     }
 
     /// The monitor's own value before the default's, key by key.
-    pub(crate) fn settle(&self, defaults: &Self, monitor: &Item<'_>) -> Settled {
+    pub(crate) fn settle(
+        &self,
+        defaults: &Self,
+        monitor: &Item<'_>,
+        kind: Option<Kind>,
+    ) -> Settled {
         let context = monitor.context;
         let (interval, timeout) = self.timing(defaults, context);
-        let regions = self.regions.as_ref().or(defaults.regions.as_ref());
-        let default = || context.default_regions(monitor.at, &monitor.path);
-        let regions = regions.map_or_else(default, Clone::clone);
+        let is_heartbeat = kind == Some(Kind::Heartbeat);
+        let (regions, alert) = if is_heartbeat {
+            (self.regions_of_heartbeat(), self.alert.of_heartbeat())
+        } else {
+            let regions = self.checked_regions(defaults, monitor);
+            let alert = self.alert.settle(&defaults.alert, regions.len());
+            (regions, alert)
+        };
         Settled {
             interval,
             timeout,
             retry: self.retry(defaults, &context.inputs.queues.retry),
-            alert: self.alert.settle(&defaults.alert, regions.len()),
+            alert,
             regions,
             tags: self
                 .tags
@@ -105,6 +115,31 @@ impl<'a> Shared<'a> {
                 .cloned()
                 .unwrap_or_default(),
         }
+    }
+
+    fn checked_regions(&self, defaults: &Self, monitor: &Item<'_>) -> Vec<Region> {
+        let regions = self.regions.as_ref().or(defaults.regions.as_ref());
+        let Some(regions) = regions else {
+            return monitor.context.default_regions(monitor.at, &monitor.path);
+        };
+        if regions.value.iter().any(Region::is_push) {
+            regions
+                .item
+                .problem("`push` is where heartbeats come from: nothing is checked there");
+        }
+        regions.value.clone()
+    }
+
+    /// They are sent from anywhere. It is written out where they count.
+    fn regions_of_heartbeat(&self) -> Vec<Region> {
+        if let Some(regions) = &self.regions
+            && regions.value != [Region::push()]
+        {
+            regions
+                .item
+                .problem("a heartbeat is sent from anywhere: leave its regions out");
+        }
+        vec![Region::push()]
     }
 
     fn timing(&self, defaults: &Self, context: &Context<'_>) -> (Duration, Duration) {
@@ -183,6 +218,17 @@ impl<'a> Alert<'a> {
                 let parsed = item.scalar()?.parse();
                 parsed.map_err(|error: String| item.problem(error)).ok()
             }),
+        }
+    }
+
+    /// Only what it says itself: what is right for checks that come every minute is not for what comes once a day.
+    fn of_heartbeat(&self) -> AlertRule {
+        let standard = AlertRule::of_heartbeat();
+        let quorum = self.quorum.as_ref();
+        AlertRule {
+            fail_after: self.fail_after.unwrap_or(standard.fail_after),
+            recover_after: self.recover_after.unwrap_or(standard.recover_after),
+            quorum: quorum.map_or(standard.quorum, |quorum| quorum.value),
         }
     }
 

@@ -96,7 +96,7 @@ fn refused(text: &str) -> String {
 fn the_example_is_accepted_without_warnings() {
     let loaded = load(EXAMPLE).unwrap();
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.monitors.len(), 13);
+    assert_eq!(loaded.config.monitors.len(), 14);
 }
 
 #[test]

@@ -51,9 +51,9 @@ pub use result::{
 };
 pub use slot::{Cadence, partition, stable_hash};
 pub use spec::{
-    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, HttpVersion,
-    IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec, StartTls,
-    Step, TcpSpec, TlsOptions, TlsSpec, masked_url, secret_parameters, without_credentials,
-    without_userinfo,
+    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec,
+    HttpVersion, IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec,
+    StartTls, Step, TcpSpec, TlsOptions, TlsSpec, masked_url, secret_parameters,
+    without_credentials, without_userinfo,
 };
 pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};

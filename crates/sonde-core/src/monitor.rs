@@ -59,6 +59,17 @@ pub struct AlertRule {
     pub quorum: Quorum,
 }
 
+impl AlertRule {
+    /// Of a heartbeat where nothing else is said: what is late, or says that it failed, is told at once.
+    pub fn of_heartbeat() -> Self {
+        Self {
+            fail_after: 1,
+            recover_after: 1,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for AlertRule {
     fn default() -> Self {
         Self {

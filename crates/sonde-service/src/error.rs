@@ -61,6 +61,8 @@ pub enum ServiceError {
     Results(#[from] ResultsError),
     #[error("cannot ask for a check")]
     Queue(#[from] QueueError),
+    #[error("cannot pass on what was told: try again")]
+    Unheard(#[source] QueueError),
     /// Of an identity provider.
     #[error("{message}")]
     Provider {

@@ -13,6 +13,7 @@ mod entries;
 mod error;
 pub mod fleet;
 mod guesses;
+mod heartbeats;
 mod history;
 mod incidents;
 mod keys;
@@ -42,6 +43,7 @@ pub use accounts::{Newcomer, SignedIn};
 pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
+pub use heartbeats::{Ping, Told};
 pub use history::Comparison;
 pub use incidents::IncidentView;
 pub use keys::{ApiKey, KeyView, NewKey};
@@ -67,6 +69,8 @@ pub struct Parts {
     pub bus: Arc<dyn Bus>,
     pub clock: Arc<dyn Clock>,
     pub queues: QueueSettings,
+    /// Of the results.
+    pub partitions: u16,
     pub task_keys: SealingKeys,
     /// How monitors are read that come over the network.
     pub reading: sonde_config::Options,

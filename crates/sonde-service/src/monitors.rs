@@ -9,7 +9,7 @@ use sonde_store::{Expected, Meta, Put, Remove, ResourceKind, Stored};
 
 use crate::access::{Access, Permit};
 use crate::entries::{Page, PageQuery};
-use crate::{FieldProblem, Result, ServiceError};
+use crate::{FieldProblem, Result, ServiceError, heartbeats};
 
 impl Access {
     /// One page, by id.
@@ -128,6 +128,7 @@ impl Access {
         let before = stored(permit, id).await?;
         refuse_managed(id, &before.meta)?;
         let mut change = permit.change();
+        change.removes.push(heartbeats::forget(id));
         change.removes.push(Remove {
             kind: ResourceKind::Monitor,
             id: id.to_string(),

@@ -184,6 +184,16 @@ pub trait AlertStore: Send + Sync {
     /// The body of a channel, with its secrets.
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>>;
 
+    /// What is kept of a heartbeat's address, with its token.
+    async fn heartbeat(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+    ) -> Result<Option<String>>;
+
+    /// The maintenance of all workspaces.
+    async fn maintenance(&self) -> Result<Vec<(WorkspaceId, Resource)>>;
+
     /// Of all workspaces.
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
 

@@ -137,7 +137,7 @@ pub trait ConfigStore: Send + Sync {
     /// knows it.
     async fn changes(&self, since: Option<Revision>) -> Result<Changes>;
 
-    /// Every region that a monitor names, sorted.
+    /// Every region that a monitor is checked in, sorted.
     async fn regions(&self) -> Result<Vec<Region>>;
 
     /// Those of a kind with ids after `after`, by id; of monitors use [`Self::monitors`].

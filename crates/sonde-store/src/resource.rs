@@ -16,16 +16,19 @@ pub enum ResourceKind {
     Member,
     Invitation,
     ApiKey,
+    /// The address of a heartbeat, under its monitor's id.
+    Heartbeat,
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Monitor,
         Self::Maintenance,
         Self::Channel,
         Self::Member,
         Self::Invitation,
         Self::ApiKey,
+        Self::Heartbeat,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +39,7 @@ impl ResourceKind {
             Self::Member => "member",
             Self::Invitation => "invitation",
             Self::ApiKey => "api_key",
+            Self::Heartbeat => "heartbeat",
         }
     }
 

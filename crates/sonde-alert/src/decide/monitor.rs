@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sonde_core::{CheckResult, IncidentCause, Monitor, MonitorId, Quorum, Region, Timestamp};
 use uuid::Uuid;
 
+use super::beat::{Beat, Rhythm};
 use super::region::{KeptRegion, RegionState, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
@@ -27,6 +28,8 @@ pub struct MonitorState {
     incident: Option<OpenIncident>,
     /// When incidents of late were opened.
     opened: Vec<Timestamp>,
+    /// Of a heartbeat.
+    beat: Option<Beat>,
 }
 
 /// What is kept of a monitor.
@@ -38,6 +41,8 @@ pub struct KeptState {
     pub incident: Option<OpenIncident>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     opened: Vec<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beat: Option<Beat>,
 }
 
 /// An incident that goes on.
@@ -96,7 +101,8 @@ impl KeptState {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let streaks = self.regions.iter().map(|(region, it)| (region, it.streak));
         let others = other.regions.iter().map(|(region, it)| (region, it.streak));
-        self.incident == other.incident && self.opened == other.opened && streaks.eq(others)
+        let same = self.incident == other.incident && self.opened == other.opened;
+        same && self.beat == other.beat && streaks.eq(others)
     }
 }
 
@@ -108,6 +114,7 @@ impl MonitorState {
             watched_since,
             incident: None,
             opened: Vec::new(),
+            beat: None,
         }
     }
 
@@ -120,21 +127,24 @@ impl MonitorState {
             watched_since,
             incident: kept.incident,
             opened: kept.opened,
+            beat: kept.beat,
         }
     }
 
     /// What is to be kept; nothing where a new one says the same.
     pub fn kept(&self, monitor: &Monitor) -> Option<KeptState> {
         let regions = self.regions.iter().filter_map(|(region, state)| {
-            let kept = state.kept(&monitor.alert, monitor.interval)?;
+            let kept = state.kept(&monitor.alert, rhythm(monitor))?;
             Some((region.clone(), kept))
         });
         let kept = KeptState {
             regions: regions.collect(),
             incident: self.incident.clone(),
             opened: self.opened.clone(),
+            beat: self.beat,
         };
-        let is_empty = kept.regions.is_empty() && kept.incident.is_none() && kept.opened.is_empty();
+        let is_calm = kept.incident.is_none() && kept.opened.is_empty();
+        let is_empty = is_calm && kept.regions.is_empty() && kept.beat.is_none();
         (!is_empty).then_some(kept)
     }
 
@@ -143,16 +153,26 @@ impl MonitorState {
         if !monitor.regions.contains(&result.region) {
             return false;
         }
+        let mut interval = Duration::from_micros(result.interval_us);
+        if let Some(rhythm) = Rhythm::of(monitor) {
+            let beat = self.beat.get_or_insert(Beat::new(result.slot));
+            if !beat.observe(rhythm, result) {
+                return false;
+            }
+            interval = Duration::ZERO;
+        }
         let regions = &mut self.regions;
         let region = regions.entry(result.region.clone()).or_default();
-        region.observe(&monitor.alert, result)
+        // That a heartbeat came is to be kept also where it says the same as the one before.
+        region.observe(&monitor.alert, interval, result) || self.beat.is_some()
     }
 
     /// Opens, changes and ends the monitor's incident.
     pub fn decide(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Transition> {
         self.regions
             .retain(|region, _| monitor.regions.contains(region));
-        let span = monitor.interval * FLAPPING;
+        self.beat = Rhythm::of(monitor).map(|_| self.beat.unwrap_or(Beat::new(now)));
+        let span = rhythm(monitor) * FLAPPING;
         self.opened.retain(|opened| now.since(*opened) <= span);
         match (self.incident.take(), self.cause(monitor, now)) {
             (None, None) => None,
@@ -160,6 +180,18 @@ impl MonitorState {
             (Some(incident), Some(cause)) => self.go_on(incident, cause),
             (Some(incident), None) => self.end(incident, monitor.interval, now),
         }
+    }
+
+    /// The instants by now at which a heartbeat was late and nobody has said so, and since when it is waited for.
+    pub fn late(
+        &self,
+        monitor: &Monitor,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let beat = self.beat.zip(Rhythm::of(monitor)).into_iter();
+        beat.flat_map(move |(beat, rhythm)| {
+            beat.late(rhythm, now).map(move |late| (late, beat.since()))
+        })
     }
 
     /// Ends what is open whatever the target does: nobody watches it any more.
@@ -180,6 +212,10 @@ impl MonitorState {
 
     /// The next time at which silence alone may change something.
     pub fn look_again_at(&self, monitor: &Monitor, now: Timestamp) -> Timestamp {
+        if let Some(rhythm) = Rhythm::of(monitor) {
+            let late = self.beat.unwrap_or(Beat::new(now)).next_late(rhythm);
+            return late.max(now + Duration::from_micros(1));
+        }
         let patience = patience(monitor);
         let heard = monitor.regions.iter().map(|region| self.heard(region));
         let stale = heard.map(|heard| heard + patience).filter(|at| *at >= now);
@@ -195,7 +231,8 @@ impl MonitorState {
                     || state.is_in_doubt(&monitor.alert, monitor.interval)
             })
         };
-        monitor.regions.iter().any(doubtful)
+        // A heartbeat that is not late is well until it says otherwise.
+        monitor.spec.heartbeat().is_none() && monitor.regions.iter().any(doubtful)
     }
 
     /// By the monitor's order of regions.
@@ -234,7 +271,7 @@ impl MonitorState {
     fn verdict(&self, monitor: &Monitor, region: &Region) -> Verdict {
         let state = self.regions.get(region);
         state.map_or(Verdict::Up, |state| {
-            state.verdict(&monitor.alert, monitor.interval)
+            state.verdict(&monitor.alert, rhythm(monitor))
         })
     }
 
@@ -245,7 +282,8 @@ impl MonitorState {
     }
 
     fn is_fresh(&self, monitor: &Monitor, region: &Region, now: Timestamp) -> bool {
-        now.since(self.heard(region)) <= patience(monitor)
+        // Of one that is silent it is said that it is late.
+        monitor.spec.heartbeat().is_some() || now.since(self.heard(region)) <= patience(monitor)
     }
 
     fn open(&mut self, monitor: &Monitor, cause: IncidentCause, now: Timestamp) -> Transition {
@@ -287,6 +325,15 @@ impl MonitorState {
             }
         }
         Some(Transition::Resolved(incident))
+    }
+}
+
+/// In which results come one after the other; zero for heartbeats, which come when they come: nothing is missing between
+/// two of them, and they do not flap.
+fn rhythm(monitor: &Monitor) -> Duration {
+    match monitor.spec.heartbeat() {
+        Some(_) => Duration::ZERO,
+        None => monitor.interval,
     }
 }
 

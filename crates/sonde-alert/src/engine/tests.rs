@@ -252,3 +252,109 @@ fn what_people_asked_for_in_between_decides_nothing() {
     it.decide(at(0));
     it.told(&[]);
 }
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Once a day, and an hour of grace.
+fn heartbeat() -> Arc<Monitor> {
+    let mut monitor = Monitor::sample();
+    monitor.id = id("backup");
+    monitor.spec = sonde_core::Spec::Heartbeat(sonde_core::HeartbeatSpec { grace: HOUR });
+    monitor.interval = HOUR * 24;
+    monitor.regions = vec![Region::push()];
+    monitor.alert = sonde_core::AlertRule::of_heartbeat();
+    Arc::new(monitor)
+}
+
+impl Fixture {
+    fn ping(&mut self, hour: u32, outcome: Outcome) {
+        let result = CheckResult::of_heartbeat(&heartbeat(), START + HOUR * hour, outcome);
+        self.engine.observe(&result);
+        self.decide(START + HOUR * hour + Duration::from_secs(1));
+    }
+
+    /// Says what is late, as the alerter does; at these hours it was.
+    #[track_caller]
+    fn late_by(&mut self, hour: u32, expected: &[u64]) {
+        let now = START + HOUR * hour;
+        self.decide(now);
+        let late = self.engine.take_late(now, |_, _| false);
+        for result in &late {
+            assert_eq!(result.reason, Some(sonde_core::Reason::HeartbeatLate));
+            self.engine.observe(result);
+        }
+        self.decide(now);
+        let hours = late.iter().map(|it| it.slot.since(START).as_secs() / 3600);
+        assert_eq!(hours.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_heartbeat_that_stays_away_is_told_once_and_so_is_that_it_came() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.late_by(24, &[]);
+    it.ping(24, Fine);
+    it.late_by(49, &[49]);
+    it.told(&[(Opened, "backup")]);
+    it.late_by(72, &[]);
+    it.late_by(100, &[73, 97]);
+    it.told(&[(Opened, "backup")]);
+    it.ping(101, Fine);
+    it.told(&[(Opened, "backup"), (Resolved, "backup")]);
+    it.late_by(125, &[]);
+}
+
+#[test]
+fn a_restart_moves_no_deadline_and_a_pause_begins_anew() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.ping(2, Fine);
+    for hour in [3, 10, 26] {
+        it.restart(&[heartbeat()], START + HOUR * hour);
+        it.late_by(hour, &[]);
+    }
+    it.restart(&[heartbeat()], START + HOUR * 80);
+    it.late_by(80, &[27, 51, 75]);
+    it.restart(&[heartbeat()], START + HOUR * 81);
+    it.late_by(81, &[]);
+
+    let mut paused = Monitor::clone(&heartbeat());
+    paused.paused = true;
+    it.engine.watch_only(&[Arc::new(paused)], START + HOUR * 82);
+    it.decide(START + HOUR * 82);
+    it.engine.watch_only(&[heartbeat()], START + HOUR * 200);
+    it.late_by(200, &[]);
+    it.late_by(224, &[]);
+    it.late_by(225, &[225]);
+}
+
+#[test]
+fn what_a_job_says_of_itself_is_told_at_once_and_again_changes_nothing() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.ping(1, Failed);
+    it.told(&[(Opened, "backup")]);
+    it.ping(2, Fine);
+    it.ping(1, Failed);
+    it.restart(&[heartbeat()], START + HOUR * 3);
+    it.ping(1, Failed);
+    it.told(&[(Opened, "backup"), (Resolved, "backup")]);
+}
+
+#[test]
+fn a_late_heartbeat_is_quiet_in_maintenance_and_what_depends_on_it_does_not_wait() {
+    let mut child = Monitor::clone(&monitor("child", &["backup"]));
+    child.interval = INTERVAL;
+    let mut it = Fixture::new(&[heartbeat(), Arc::new(child)]);
+    it.round(1, &[("child", Failed)]);
+    it.told(&[(Opened, "child")]);
+    it.round(2, &[("child", Fine)]);
+    let now = START + HOUR * 26;
+    it.decide(now);
+    assert!(it.engine.has_late());
+    for result in it.engine.take_late(now, |_, _| true) {
+        assert!(result.in_maintenance);
+        it.engine.observe(&result);
+    }
+    it.decide(now);
+    let backup = it.told.iter().filter(|(_, monitor)| monitor == "backup");
+    assert_eq!(backup.count(), 0);
+}

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod example_service;
 pub(crate) mod export;
 pub(crate) mod fleet;
+pub(crate) mod heartbeat;
 pub(crate) mod import;
 pub(crate) mod ledger;
 pub(crate) mod mcp;

@@ -9,7 +9,7 @@ mod types;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sonde_core::{AlertRule, MonitorId};
+use sonde_core::{AlertRule, MonitorId, Region};
 use url::Url;
 
 use super::Draft;
@@ -144,6 +144,9 @@ fn monitor(
     let timeout = Timed::new(columns.get("timeout"), lenient::seconds, standard);
     lenient::set_times(&mut monitor, &interval, &timeout);
     monitor.alert = alert(columns, &interval);
+    if monitor.spec.heartbeat().is_some() {
+        monitor.regions = vec![Region::push()];
+    }
     monitor.expect = checked.expect;
     monitor.degraded = checked.degraded;
     monitor.tags = tags(columns, surroundings);

@@ -58,6 +58,7 @@ impl Fixture {
             queue: Arc::clone(&queue) as _,
             bus: queue,
             clock: Arc::clone(&clock) as _,
+            partitions: 1,
             queues: queues.unwrap(),
             task_keys: SealingKeys::none(),
             reading: sonde_config::Options {

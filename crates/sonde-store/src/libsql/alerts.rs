@@ -22,17 +22,30 @@ const TELLING: &str =
 #[async_trait]
 impl AlertStore for LibsqlStore {
     async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
-        self.read(async |it| {
-            let sql = "SELECT workspace, id, body FROM resources WHERE kind = 'channel' ORDER BY workspace, id";
-            collect(it.query(sql, ()).await?, channel).await
-        })
-        .await
+        self.read(async |it| all(it, ResourceKind::Channel).await)
+            .await
     }
 
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>> {
         let (workspace, id, keys) = (workspace.clone(), id.to_owned(), self.keys.clone());
         let kind = ResourceKind::Channel;
         self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
+            .await
+    }
+
+    async fn heartbeat(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+    ) -> Result<Option<String>> {
+        let (workspace, id, keys) = (workspace.clone(), monitor.to_string(), self.keys.clone());
+        let kind = ResourceKind::Heartbeat;
+        self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
+            .await
+    }
+
+    async fn maintenance(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
+        self.read(async |it| all(it, ResourceKind::Maintenance).await)
             .await
     }
 
@@ -180,6 +193,12 @@ impl AlertStore for LibsqlStore {
     }
 }
 
+/// Of all workspaces.
+async fn all(connection: &Connection, kind: ResourceKind) -> Result<Vec<(WorkspaceId, Resource)>> {
+    let sql = "SELECT workspace, id, body FROM resources WHERE kind = ?1 ORDER BY workspace, id";
+    collect(connection.query(sql, [kind.as_str()]).await?, owned).await
+}
+
 async fn incidents(
     connection: &Connection,
     workspace: &WorkspaceId,
@@ -214,7 +233,7 @@ async fn collect<T>(
     Ok(found)
 }
 
-fn channel(row: &Row) -> Result<(WorkspaceId, Resource)> {
+fn owned(row: &Row) -> Result<(WorkspaceId, Resource)> {
     let (id, body) = (row.get(1)?, row.get(2)?);
     Ok((parsed(row, 0)?, Resource { id, body }))
 }

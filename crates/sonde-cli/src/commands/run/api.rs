@@ -92,6 +92,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         bus: Arc::new(process.broker.clone()),
         clock: Arc::clone(&process.clock),
         queues: process.queues.clone(),
+        partitions: process.queues.partitions,
         task_keys: process.keys.clone(),
         reading: sonde_config::Options {
             check_interval: None,

@@ -55,7 +55,7 @@ impl Source {
         }
     }
 
-    /// Reads the monitors anew. On one machine every monitor runs here, whatever regions the fleet would use.
+    /// Reads the monitors anew. On one machine every check runs here, whatever regions the fleet would use.
     pub(super) fn load(&self, settings: &QueueSettings) -> Result<Arc<[Arc<Monitor>]>, Error> {
         let options = self.options.clone();
         let loaded = match &self.file {
@@ -66,7 +66,9 @@ impl Source {
         };
         configuration::warn(&loaded);
         let monitors = loaded.config.monitors.into_iter().map(|mut monitor| {
-            monitor.regions = vec![self.region.clone()];
+            if monitor.spec.heartbeat().is_none() {
+                monitor.regions = vec![self.region.clone()];
+            }
             Arc::new(monitor)
         });
         Ok(monitors.collect())

@@ -166,6 +166,7 @@ impl Machine {
             bus: Arc::clone(&self.queue) as _,
             clock: Arc::clone(&self.clock),
             queues: self.settings.clone(),
+            partitions: PARTITIONS,
             task_keys: SealingKeys::none(),
             reading: options.parse_options(),
             targets,
@@ -285,7 +286,7 @@ async fn first_checks(service: Service) {
         let unseen = views.into_iter().filter(|view| view.latest.is_empty());
         let unseen = unseen
             .map(|view| view.monitor)
-            .filter(|monitor| !monitor.paused);
+            .filter(|monitor| !monitor.paused && monitor.spec.heartbeat().is_none());
         unseen.collect::<Vec<_>>()
     });
     let checked = match unseen {
