@@ -69,6 +69,19 @@ async fn path(up: &Caller, monitor: &str) -> String {
     url.path().to_owned()
 }
 
+/// The newest of its results first, once one has come for that reason: it may be told before it is stored.
+async fn results(up: &Caller, monitor: &str, reason: &str) -> Vec<Value> {
+    let path = format!("/v1/monitors/{monitor}/results");
+    let mut found = Vec::new();
+    wait_until(PATIENCE, async || {
+        let (_, page) = up.get(&path).await;
+        found = page["results"].as_array().unwrap().clone();
+        found.iter().any(|it| it["reason"] == reason)
+    })
+    .await;
+    found
+}
+
 async fn ping(up: &Caller, path: &str) -> StatusCode {
     up.send(Method::GET, path, None).await.status()
 }
@@ -101,7 +114,7 @@ async fn a_job_that_stays_away_is_told_whatever_dies_in_between() {
         let slot = result["slot"].as_str().unwrap();
         slot.parse::<sonde_core::Timestamp>().unwrap()
     };
-    let late = last(&up).await;
+    let late = results(&up, "backup", "heartbeat_late").await;
     // The newest is the first.
     let mut late = late.iter().filter(|it| it["reason"] == "heartbeat_late");
     let late = late.next_back().unwrap();
@@ -139,8 +152,7 @@ async fn a_job_that_says_that_it_failed_is_told_at_once() {
     let (status, answer) = up.post(&job, &body).await;
     assert_eq!(status, 204, "{answer}");
     wait_until(PATIENCE, async || it.told_is(&[("opened", "exec_failed")])).await;
-    let (_, page) = up.get("/v1/monitors/backup/results").await;
-    let result = &page["results"][0];
+    let result = &results(&up, "backup", "exec_failed").await[0];
     assert_eq!(result["message"], "exit status 3: disk full", "{result}");
     assert_eq!(result["total_us"], 12_500_000);
     assert_eq!(result["evidence"]["body"], "disk full\nat /srv");

@@ -16,6 +16,7 @@ use super::Draft;
 use super::lenient::{self, NO_EQUIVALENT, Timed};
 use crate::decode::Item;
 use crate::names::unique_id;
+use crate::shared::DEFAULT_TIMEOUT;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -146,6 +147,9 @@ fn monitor(
     monitor.alert = alert(columns, &interval);
     if monitor.spec.heartbeat().is_some() {
         monitor.regions = vec![Region::push()];
+        // Nothing is tried, and so nothing tried again.
+        monitor.timeout = DEFAULT_TIMEOUT.min(monitor.interval);
+        monitor.retry = item.context.inputs.queues.retry;
     }
     monitor.expect = checked.expect;
     monitor.degraded = checked.degraded;
