@@ -50,6 +50,7 @@ mod store_tls;
 mod stubs;
 mod tidy;
 mod up_alerts;
+mod up_expiry;
 mod up_heartbeats;
 mod up_maintenance;
 mod up_surface;

@@ -75,7 +75,7 @@ async fn results(up: &Caller, monitor: &str, reason: &str) -> Vec<Value> {
     let mut found = Vec::new();
     wait_until(PATIENCE, async || {
         let (_, page) = up.get(&path).await;
-        found = page["results"].as_array().unwrap().clone();
+        found.clone_from(page["results"].as_array().unwrap());
         found.iter().any(|it| it["reason"] == reason)
     })
     .await;

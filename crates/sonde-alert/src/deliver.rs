@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Clock, Timestamp};
+use sonde_core::{Clock, IncidentCause, Timestamp};
 use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
 use sonde_store::{AlertStore, DueNotice, StoreError, Told};
 use tokio::sync::Notify;
@@ -145,7 +145,10 @@ impl Courier {
 /// When a channel is to be told again, if nobody does anything.
 fn reminds(channel: &ChannelConfig, notice: &Notice, now: Timestamp) -> Option<Timestamp> {
     let first = matches!(notice.event, NoticeEvent::Opened | NoticeEvent::Reminded);
-    channel.repeat.filter(|_| first).map(|repeat| now + repeat)
+    // Of what takes weeks its thresholds remind.
+    let is_slow = notice.incident.cause == IncidentCause::CertificateExpiring;
+    let repeat = channel.repeat.filter(|_| first && !is_slow);
+    repeat.map(|repeat| now + repeat)
 }
 
 fn pause(attempts: u32) -> Duration {

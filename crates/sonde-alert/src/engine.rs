@@ -3,6 +3,7 @@
 //! Pure: whoever runs it writes a [`Decision`] down, and tells it whether that went well. What depends on others is told
 //! when it is known that these are not the cause.
 
+mod expiry;
 mod heartbeats;
 
 use std::cmp::Reverse;
@@ -52,12 +53,12 @@ pub(crate) struct Watched {
     kept: Option<KeptState>,
 }
 
-/// A monitor that is removed or paused, and its incident, which ends.
+/// A monitor that is removed or paused, and its incidents, which end.
 #[derive(Debug)]
 struct Gone {
     key: Key,
     version: u64,
-    open: Option<IncidentNotice>,
+    open: Vec<IncidentNotice>,
 }
 
 /// What is to be written down, and what it is to become once it is.
@@ -90,8 +91,12 @@ impl Engine {
         // Of what is watched no more an incident may be open.
         for (key, kept) in kept {
             let state = serde_json::from_str::<KeptState>(&kept.body).ok();
-            let incident = state.and_then(|state| state.incident);
-            let open = incident.map(|incident| notices::outline(&key.1, &incident));
+            let (incident, expiring) = state
+                .map(|state| (state.incident, state.expiring))
+                .unwrap_or_default();
+            let incident = incident.map(|incident| notices::outline(&key.1, &incident));
+            let expiring = expiring.map(|it| notices::outline_of_expiring(&key.1, &it));
+            let open = incident.into_iter().chain(expiring).collect();
             engine.gone.push(Gone {
                 key,
                 version: kept.version,
@@ -174,7 +179,10 @@ impl Engine {
         self.unlink(key, Some(&watched.monitor));
         self.touched.remove(key);
         let incident = watched.state.take_incident();
-        let open = incident.map(|incident| notices::describe(&watched, &incident, now));
+        let incident = incident.map(|incident| notices::describe(&watched, &incident, now));
+        let expiring = watched.state.take_expiring();
+        let expiring = expiring.map(|it| notices::describe_expiring(&watched, &it, now));
+        let open = incident.into_iter().chain(expiring).collect();
         self.gone.push(Gone {
             key: key.clone(),
             version: watched.version,
@@ -255,6 +263,9 @@ impl Engine {
                 draft.record(&watched, IncidentEventKind::Resolved, &incident);
             }
             None => self.reconsider(&mut watched, draft),
+        }
+        if let Some(expiry) = watched.state.decide_expiry(&watched.monitor, draft.now) {
+            draft.record_expiry(&watched, &expiry);
         }
         if watched.is_late(draft.now) {
             self.late.insert(key.clone());
@@ -465,7 +476,7 @@ impl<'a> Draft<'a> {
         if gone.version > 0 {
             self.put(&gone.key, gone.version, None);
         }
-        if let Some(incident) = gone.open {
+        for incident in gone.open {
             self.say(&gone.key, IncidentEventKind::Resolved, incident, false);
         }
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sonde_core::{
-    CheckResult, FailedAssertion, MonitorId, Outcome, Reason, Timestamp, WorkspaceId,
+    CheckResult, FailedAssertion, IncidentCause, MonitorId, Outcome, Reason, Timestamp, WorkspaceId,
 };
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent, RegionNotice};
 use sonde_store::{IncidentEventKind, NewNotice};
 use uuid::Uuid;
 
-use crate::decide::{OpenIncident, Quiet, RegionView};
+use crate::decide::{Expiring, OpenIncident, Quiet, RegionView};
 use crate::engine::Watched;
 use crate::routes::{Route, Routes};
 
@@ -83,6 +83,62 @@ pub(crate) fn outline(monitor: &MonitorId, incident: &OpenIncident) -> IncidentN
         failed: Vec::new(),
         tags: Vec::new(),
         caused_by,
+    }
+}
+
+/// A certificate of a monitor that is watched.
+pub(crate) fn describe_expiring(
+    watched: &Watched,
+    expiring: &Expiring,
+    now: Timestamp,
+) -> IncidentNotice {
+    let monitor = &watched.monitor;
+    let regions = monitor.regions.iter().map(|region| {
+        let ends = watched.state.certificate_ends(region);
+        let is_near = ends.is_some_and(|ends| ends <= expiring.ends);
+        RegionNotice {
+            region: region.clone(),
+            outcome: if is_near {
+                Outcome::Degraded
+            } else {
+                Outcome::Ok
+            },
+            reason: is_near.then_some(Reason::AssertionTls),
+            message: ends.map(|ends| format!("the certificate ends {ends}")),
+            since: expiring.opened_at,
+        }
+    });
+    let left = expiring.ends.since(now).as_secs() / (24 * 60 * 60);
+    IncidentNotice {
+        name: monitor.name.clone(),
+        target: monitor.target(),
+        regions: regions.collect(),
+        failed: vec![FailedAssertion {
+            assertion: "tls.days_left".to_owned(),
+            expected: format!("> {}", expiring.days),
+            seen: left.to_string(),
+        }],
+        tags: monitor.tags.clone(),
+        ..outline_of_expiring(&monitor.id, expiring)
+    }
+}
+
+/// What is known of it alone.
+pub(crate) fn outline_of_expiring(monitor: &MonitorId, expiring: &Expiring) -> IncidentNotice {
+    IncidentNotice {
+        id: expiring.id,
+        monitor: monitor.clone(),
+        name: monitor.to_string(),
+        target: String::new(),
+        cause: IncidentCause::CertificateExpiring,
+        opened_at: expiring.opened_at,
+        resolved_at: None,
+        acknowledged_by: None,
+        flapping: false,
+        regions: Vec::new(),
+        failed: Vec::new(),
+        tags: Vec::new(),
+        caused_by: None,
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct IncidentBody {
     /// `open`, `acknowledged`, `resolved`.
     #[schema(value_type = IncidentStatusName)]
     status: IncidentStatus,
-    /// `down`, `degraded`, `unknown`.
+    /// `down`, `degraded`, `unknown`, `certificate_expiring`.
     #[schema(value_type = CauseName)]
     cause: IncidentCause,
     /// It fails and recovers again and again: it ends when it is calm for a while.

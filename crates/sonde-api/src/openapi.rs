@@ -91,7 +91,7 @@ names! {
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
     KindName: "http" "tcp" "dns" "icmp" "tls" "exec" "heartbeat";
     ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key" "heartbeat";
-    CauseName: "down" "degraded" "unknown";
+    CauseName: "down" "degraded" "unknown" "certificate_expiring";
     IncidentStatusName: "open" "acknowledged" "resolved";
     IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";
     TellingState: "waiting" "sent" "failed" "dropped";

@@ -66,6 +66,10 @@ pub(crate) fn monitor(monitor: &Monitor) -> Out {
         ("fail_after", Out::raw(&monitor.alert.fail_after)),
         ("recover_after", Out::raw(&monitor.alert.recover_after)),
         ("quorum", Out::text(monitor.alert.quorum.to_string())),
+        (
+            "expiry",
+            Out::List(monitor.alert.expiry.iter().map(Out::raw).collect()),
+        ),
     ]);
     Out::map([
         ("name", Out::text(name)),

@@ -175,6 +175,13 @@ fn alert() -> Value {
                     &quorum,
                 ),
             ),
+            (
+                "expiry",
+                described(
+                    "Days before a certificate ends at which that is told, once each. Default: 30, 14, 7, 3, 1.",
+                    &json!({ "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 365 }, "uniqueItems": true }),
+                ),
+            ),
         ],
     )
 }

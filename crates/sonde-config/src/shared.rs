@@ -14,6 +14,9 @@ pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// Where no timeout is given; less when the interval is.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Of days before a certificate ends: hardly one is made for longer.
+const LONGEST_EXPIRY: i64 = 365;
+
 /// More attempts than this cannot fit a sensible interval.
 const MAX_RETRIES: i64 = 20;
 
@@ -50,6 +53,7 @@ struct Alert<'a> {
     fail_after: Option<u32>,
     recover_after: Option<u32>,
     quorum: Option<Setting<'a, Quorum>>,
+    expiry: Option<Vec<u16>>,
 }
 
 /// What a monitor's own settings, the file's defaults and the program's come to.
@@ -218,6 +222,7 @@ impl<'a> Alert<'a> {
                 let parsed = item.scalar()?.parse();
                 parsed.map_err(|error: String| item.problem(error)).ok()
             }),
+            expiry: fields.take("expiry").and_then(|item| expiry(&item)),
         }
     }
 
@@ -229,6 +234,7 @@ impl<'a> Alert<'a> {
             fail_after: self.fail_after.unwrap_or(standard.fail_after),
             recover_after: self.recover_after.unwrap_or(standard.recover_after),
             quorum: quorum.map_or(standard.quorum, |quorum| quorum.value),
+            ..standard
         }
     }
 
@@ -255,6 +261,12 @@ impl<'a> Alert<'a> {
                 .or(defaults.recover_after)
                 .unwrap_or(standard.recover_after),
             quorum: quorum.map_or(standard.quorum, |quorum| quorum.value),
+            expiry: self
+                .expiry
+                .as_ref()
+                .or(defaults.expiry.as_ref())
+                .cloned()
+                .unwrap_or(standard.expiry),
         }
     }
 }
@@ -288,6 +300,18 @@ fn regions(item: &Item<'_>) -> Option<Vec<Region>> {
         item.problem("a region is named twice");
     }
     Some(regions)
+}
+
+/// In days, the longest first; none turns it off.
+fn expiry(item: &Item<'_>) -> Option<Vec<u16>> {
+    let mut days = item.list_of(|item| item.integer(1, LONGEST_EXPIRY))?;
+    days.sort_unstable_by(|a: &u16, b| b.cmp(a));
+    let count = days.len();
+    days.dedup();
+    if days.len() < count {
+        item.problem("a number of days is named twice");
+    }
+    Some(days)
 }
 
 fn unique_texts(item: &Item<'_>) -> Option<Vec<String>> {

@@ -57,6 +57,14 @@ pub struct AlertRule {
     /// Consecutive successes in a region before it counts as up again.
     pub recover_after: u32,
     pub quorum: Quorum,
+    /// How many days before a certificate ends people are told of it, each of them once.
+    #[serde(default = "standard_expiry")]
+    pub expiry: Vec<u16>,
+}
+
+/// A month, in which most certificates are renewed, and then ever more often.
+fn standard_expiry() -> Vec<u16> {
+    vec![30, 14, 7, 3, 1]
 }
 
 impl AlertRule {
@@ -76,6 +84,7 @@ impl Default for AlertRule {
             fail_after: 2,
             recover_after: 2,
             quorum: Quorum::Majority,
+            expiry: standard_expiry(),
         }
     }
 }

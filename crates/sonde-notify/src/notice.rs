@@ -165,11 +165,15 @@ impl Notice {
             IncidentCause::Down => "DOWN",
             IncidentCause::Degraded => "DEGRADED",
             IncidentCause::Unknown => "UNKNOWN",
+            IncidentCause::CertificateExpiring => "CERTIFICATE EXPIRES",
         };
         match self.event {
             NoticeEvent::Opened | NoticeEvent::Changed => format!("{state}: {name}"),
             NoticeEvent::Reminded => format!("STILL {state}: {name} for {}", self.lasted()),
             NoticeEvent::Acknowledged => format!("ACKNOWLEDGED: {name}"),
+            NoticeEvent::Resolved if self.incident.cause == IncidentCause::CertificateExpiring => {
+                format!("CERTIFICATE RENEWED: {name}")
+            }
             NoticeEvent::Resolved => format!("RECOVERED: {name} after {}", self.lasted()),
             NoticeEvent::Test => format!("TEST: {name}"),
         }
@@ -180,7 +184,12 @@ impl Notice {
             (NoticeEvent::Resolved, _) => Severity::Ok,
             (NoticeEvent::Acknowledged | NoticeEvent::Test, _) => Severity::Info,
             (_, IncidentCause::Down) => Severity::Critical,
-            (_, IncidentCause::Degraded | IncidentCause::Unknown) => Severity::Warning,
+            (
+                _,
+                IncidentCause::Degraded
+                | IncidentCause::Unknown
+                | IncidentCause::CertificateExpiring,
+            ) => Severity::Warning,
         }
     }
 
@@ -223,7 +232,7 @@ impl Notice {
         let regions = &self.incident.regions;
         let counts = |region: &&RegionNotice| match self.incident.cause {
             IncidentCause::Down => region.outcome == Outcome::Failed,
-            IncidentCause::Degraded => {
+            IncidentCause::Degraded | IncidentCause::CertificateExpiring => {
                 matches!(region.outcome, Outcome::Failed | Outcome::Degraded)
             }
             IncidentCause::Unknown => region.outcome == Outcome::Missed,

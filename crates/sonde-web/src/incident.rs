@@ -72,7 +72,7 @@ fn state(view: &IncidentView) -> &'static str {
     match (view.incident.status, view.incident.cause) {
         (IncidentStatus::Resolved, _) => "up",
         (_, IncidentCause::Down) => "down",
-        (_, IncidentCause::Degraded) => "degraded",
+        (_, IncidentCause::Degraded | IncidentCause::CertificateExpiring) => "degraded",
         (_, IncidentCause::Unknown) => "unknown",
     }
 }

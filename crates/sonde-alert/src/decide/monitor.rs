@@ -8,6 +8,7 @@ use sonde_core::{CheckResult, IncidentCause, Monitor, MonitorId, Quorum, Region,
 use uuid::Uuid;
 
 use super::beat::{Beat, Rhythm};
+use super::expiry::{Certificates, Expiring, Expiry};
 use super::region::{KeptRegion, RegionState, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
@@ -30,6 +31,7 @@ pub struct MonitorState {
     opened: Vec<Timestamp>,
     /// Of a heartbeat.
     beat: Option<Beat>,
+    certificates: Certificates,
 }
 
 /// What is kept of a monitor.
@@ -43,6 +45,8 @@ pub struct KeptState {
     opened: Vec<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     beat: Option<Beat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiring: Option<Expiring>,
 }
 
 /// An incident that goes on.
@@ -102,7 +106,8 @@ impl KeptState {
         let streaks = self.regions.iter().map(|(region, it)| (region, it.streak));
         let others = other.regions.iter().map(|(region, it)| (region, it.streak));
         let same = self.incident == other.incident && self.opened == other.opened;
-        same && self.beat == other.beat && streaks.eq(others)
+        let same = same && self.beat == other.beat && self.expiring == other.expiring;
+        same && streaks.eq(others)
     }
 }
 
@@ -115,6 +120,7 @@ impl MonitorState {
             incident: None,
             opened: Vec::new(),
             beat: None,
+            certificates: Certificates::default(),
         }
     }
 
@@ -128,6 +134,7 @@ impl MonitorState {
             incident: kept.incident,
             opened: kept.opened,
             beat: kept.beat,
+            certificates: Certificates::restored(kept.expiring),
         }
     }
 
@@ -142,8 +149,9 @@ impl MonitorState {
             incident: self.incident.clone(),
             opened: self.opened.clone(),
             beat: self.beat,
+            expiring: self.certificates.open().cloned(),
         };
-        let is_calm = kept.incident.is_none() && kept.opened.is_empty();
+        let is_calm = kept.incident.is_none() && kept.opened.is_empty() && kept.expiring.is_none();
         let is_empty = is_calm && kept.regions.is_empty() && kept.beat.is_none();
         (!is_empty).then_some(kept)
     }
@@ -163,8 +171,12 @@ impl MonitorState {
         }
         let regions = &mut self.regions;
         let region = regions.entry(result.region.clone()).or_default();
+        let is_new = region.observe(&monitor.alert, interval, result);
+        if is_new {
+            self.certificates.observe(result);
+        }
         // That a heartbeat came is to be kept also where it says the same as the one before.
-        region.observe(&monitor.alert, interval, result) || self.beat.is_some()
+        is_new || self.beat.is_some()
     }
 
     /// Opens, changes and ends the monitor's incident.
@@ -180,6 +192,21 @@ impl MonitorState {
             (Some(incident), Some(cause)) => self.go_on(incident, cause),
             (Some(incident), None) => self.end(incident, monitor.interval, now),
         }
+    }
+
+    /// Tells of a certificate that comes to its end.
+    pub fn decide_expiry(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Expiry> {
+        self.certificates.decide(monitor, now)
+    }
+
+    /// When the certificate ends that a region was shown.
+    pub fn certificate_ends(&self, region: &Region) -> Option<Timestamp> {
+        self.certificates.ends(region)
+    }
+
+    /// As [`Self::take_incident`].
+    pub fn take_expiring(&mut self) -> Option<Expiring> {
+        self.certificates.take()
     }
 
     /// The instants by now at which a heartbeat was late and nobody has said so, and since when it is waited for.

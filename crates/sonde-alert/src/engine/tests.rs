@@ -358,3 +358,47 @@ fn a_late_heartbeat_is_quiet_in_maintenance_and_what_depends_on_it_does_not_wait
     let backup = it.told.iter().filter(|(_, monitor)| monitor == "backup");
     assert_eq!(backup.count(), 0);
 }
+
+/// Days to the end of the certificate that a round shows, which is fine otherwise.
+fn certificate(it: &mut Fixture, round: u32, days: u32) {
+    let mut result = CheckResult::sample_executed(Fine, Duration::from_millis(5));
+    result.monitor = id("shop");
+    result.slot = START + INTERVAL * round;
+    result.interval_us = 5_000_000;
+    let ends = at(round) + HOUR * 24 * days;
+    result.tls = serde_json::from_value(serde_json::json!({ "certificates": [{
+        "subject": "", "issuer": "", "san": [], "not_before": START, "not_after": ends, "sha256": "",
+    }] }))
+    .unwrap();
+    it.engine.observe(&result);
+    it.decide(at(round));
+}
+
+#[test]
+fn a_certificate_that_ends_is_told_beside_what_else_is_wrong_and_ends_with_its_monitor() {
+    let shop = [monitor("shop", &[])];
+    let mut it = Fixture::new(&shop);
+    certificate(&mut it, 0, 90);
+    it.told(&[]);
+    certificate(&mut it, 1, 29);
+    certificate(&mut it, 2, 28);
+    it.restart(&shop, at(2));
+    certificate(&mut it, 3, 27);
+    it.told(&[(Opened, "shop")]);
+    // Down all the while, and up again: that is another incident.
+    it.round(4, &[("shop", Failed)]);
+    it.round(5, &[("shop", Fine)]);
+    it.told(&[(Opened, "shop"), (Opened, "shop"), (Resolved, "shop")]);
+    it.told.clear();
+    certificate(&mut it, 6, 13);
+    certificate(&mut it, 7, 13);
+    certificate(&mut it, 8, 90);
+    assert_eq!(it.told.last(), Some(&(Resolved, "shop".to_owned())));
+    assert!(!it.told.contains(&(Opened, "shop".to_owned())));
+    it.told.clear();
+    certificate(&mut it, 9, 2);
+    it.restart(&[], at(10));
+    it.decide(at(10));
+    it.told(&[(Opened, "shop"), (Resolved, "shop")]);
+    assert!(it.kept.is_empty());
+}

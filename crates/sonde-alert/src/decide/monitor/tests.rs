@@ -20,6 +20,7 @@ fn monitor(regions: &[&str], fail_after: u32, recover_after: u32, quorum: Quorum
         fail_after,
         recover_after,
         quorum,
+        ..sonde_core::AlertRule::default()
     };
     monitor
 }
