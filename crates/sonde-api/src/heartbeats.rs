@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub(crate) struct HeartbeatAddress {
 #[derive(Debug, Default, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Telling {
+pub(crate) struct PingBody {
     /// `ok`, `degraded`, `fail`; or the exit status of a command, where 0 is `ok` and everything else `fail`.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "ok")]
@@ -115,12 +115,13 @@ fn address(api: &Api, token: &Token) -> HeartbeatAddress {
 
 /// Tells that a job is well, or how it went.
 ///
-/// When this is answered with 204, it is not lost any more. 503 says when to try again.
+/// When this is answered with 204, it is not lost any more. 503 says when to try again. Of a monitor that is paused nothing
+/// is noted.
 #[utoipa::path(get, path = "/v1/heartbeats/{token}", tag = "heartbeats", security(()),
-    params(("token" = String, Path), Telling), responses((status = 204)))]
+    params(("token" = String, Path), PingBody), responses((status = 204)))]
 async fn call(
     State(api): State<Api>,
-    Path(token): Path<String>,
+    Id(token): Id<String>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, ApiError> {
     tell(&api, &token, read(query.as_deref(), None)?).await
@@ -128,11 +129,11 @@ async fn call(
 
 /// The same with a body.
 #[utoipa::path(post, path = "/v1/heartbeats/{token}", tag = "heartbeats", security(()),
-    params(("token" = String, Path), Telling), request_body(content = Telling, description = "Or any text, which is the message"),
+    params(("token" = String, Path), PingBody), request_body(content = PingBody, description = "Or any text, which is the message"),
     responses((status = 204)))]
 async fn ping(
     State(api): State<Api>,
-    Path(token): Path<String>,
+    Id(token): Id<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -144,39 +145,45 @@ async fn ping(
 
 /// The same with the status at the end of the address: `/fail`, or `/$?` after a command.
 #[utoipa::path(get, path = "/v1/heartbeats/{token}/{status}", tag = "heartbeats", security(()),
-    params(("token" = String, Path), ("status" = String, Path), Telling), responses((status = 204)))]
+    params(("token" = String, Path), ("status" = String, Path), PingBody), responses((status = 204)))]
 async fn call_with_status(
     State(api): State<Api>,
-    Path((token, status)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, ApiError> {
     let told = read(query.as_deref(), None)?;
-    let told = Ping {
-        told: parse_status("status", &status)?,
-        ..told
-    };
-    tell(&api, &token, told).await
+    tell_status(&api, path, told).await
 }
 
 /// The same with a body.
 #[utoipa::path(post, path = "/v1/heartbeats/{token}/{status}", tag = "heartbeats", security(()),
-    params(("token" = String, Path), ("status" = String, Path), Telling),
-    request_body(content = Telling, description = "Or any text, which is the message"),
+    params(("token" = String, Path), ("status" = String, Path), PingBody),
+    request_body(content = PingBody, description = "Or any text, which is the message"),
     responses((status = 204)))]
 async fn ping_with_status(
     State(api): State<Api>,
-    Path((token, status)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
     let body = body.map_err(|rejection| unreadable(&rejection))?;
     let told = read(query.as_deref(), Some((&headers, &body)))?;
+    tell_status(&api, path, told).await
+}
+
+async fn tell_status(
+    api: &Api,
+    path: Result<Path<(String, String)>, PathRejection>,
+    told: Ping,
+) -> Result<StatusCode, ApiError> {
+    let path = path.map_err(|rejection| ApiError::BadRequest(rejection.body_text()));
+    let Path((token, status)) = path?;
     let told = Ping {
         told: parse_status("status", &status)?,
         ..told
     };
-    tell(&api, &token, told).await
+    tell(api, &token, told).await
 }
 
 /// Of an address that is unknown nothing is said but that: neither whose it was, nor what it looked like.
@@ -192,11 +199,11 @@ async fn tell(api: &Api, token: &str, told: Ping) -> Result<StatusCode, ApiError
 
 /// The query, and the body where it says something else.
 fn read(query: Option<&str>, body: Option<(&HeaderMap, &Bytes)>) -> Result<Ping, ApiError> {
-    let asked: Telling = serde_urlencoded::from_str(query.unwrap_or_default())
+    let asked: PingBody = serde_urlencoded::from_str(query.unwrap_or_default())
         .map_err(|error| ApiError::BadRequest(format!("the query: {error}")))?;
     let said = match body {
         Some((headers, body)) if !body.is_empty() => from_body(headers, body)?,
-        _ => Telling::default(),
+        _ => PingBody::default(),
     };
     let told = match (said.exit.or(asked.exit), said.status.or(asked.status)) {
         (Some(exit), _) => parse_status("exit", &exit.into_text())?,
@@ -213,13 +220,13 @@ fn read(query: Option<&str>, body: Option<(&HeaderMap, &Bytes)>) -> Result<Ping,
     })
 }
 
-fn from_body(headers: &HeaderMap, body: &Bytes) -> Result<Telling, ApiError> {
+fn from_body(headers: &HeaderMap, body: &Bytes) -> Result<PingBody, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.to_ascii_lowercase().starts_with("application/json") {
-        return Ok(Telling {
+        return Ok(PingBody {
             message: Some(String::from_utf8_lossy(body).into_owned()),
-            ..Telling::default()
+            ..PingBody::default()
         });
     }
     serde_json::from_slice(body).map_err(|error| ApiError::BadRequest(format!("the body: {error}")))

@@ -14,8 +14,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x2c41_7f0e_93ab_4d15_8c6a_55d0_1e7b_a90
 /// What is known of a monitor's certificates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Certificates {
-    /// In which slot one was last shown in a region, and when that one ends.
-    ends: BTreeMap<Region, (Timestamp, Timestamp)>,
+    /// Of the last slot in which a region had an answer: when the certificate ends, if there was one.
+    ends: BTreeMap<Region, (Timestamp, Option<Timestamp>)>,
     open: Option<Expiring>,
 }
 
@@ -54,24 +54,27 @@ impl Certificates {
     }
 
     pub(super) fn ends(&self, region: &Region) -> Option<Timestamp> {
-        self.ends.get(region).map(|(_, ends)| *ends)
+        self.ends.get(region).and_then(|(_, ends)| *ends)
     }
 
     pub(super) fn observe(&mut self, result: &CheckResult) {
-        let certificates = result.tls.iter().flat_map(|tls| &tls.certificates);
-        if let Some(leaf) = certificates.into_iter().next().filter(|_| !result.suspect) {
-            let shown = (result.slot, leaf.not_after);
-            let known = self.ends.entry(result.region.clone()).or_insert(shown);
-            if known.0 <= shown.0 {
-                *known = shown;
-            }
+        let mut certificates = result.tls.iter().flat_map(|tls| &tls.certificates);
+        let ends = certificates.next().map(|leaf| leaf.not_after);
+        // Who did not come so far saw none, whatever there is.
+        if result.suspect || (ends.is_none() && !result.outcome.is_up()) {
+            return;
+        }
+        let shown = (result.slot, ends);
+        let known = self.ends.entry(result.region.clone()).or_insert(shown);
+        if known.0 <= shown.0 {
+            *known = shown;
         }
     }
 
     pub(super) fn decide(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Expiry> {
         self.ends
             .retain(|region, _| monitor.regions.contains(region));
-        let first = self.ends.values().map(|(_, ends)| *ends).min();
+        let first = self.ends.values().filter_map(|(_, ends)| *ends).min();
         let reached = first.and_then(|ends| Some((ends, reached(monitor, ends, now)?)));
         let (expiry, open) = match (self.open.take(), reached) {
             (None, None) => return None,
@@ -219,6 +222,33 @@ mod tests {
             ]
         });
         assert_eq!(told, ["90: opened at 14", "93: nearer at 7", "95: renewed"]);
+    }
+
+    #[test]
+    fn a_failure_says_nothing_of_a_certificate_and_an_answer_without_one_ends_it() {
+        let mut state = Certificates::default();
+        let monitor = monitor();
+        for from in ["fra", "iad"] {
+            state.observe(&shown(from, 0, 2));
+        }
+        assert!(matches!(
+            state.decide(&monitor, day(0)),
+            Some(Expiry::Opened(_))
+        ));
+        let mut refused = shown("fra", 1, 2);
+        refused.tls = None;
+        refused.outcome = Outcome::Failed;
+        state.observe(&refused);
+        assert_eq!(state.decide(&monitor, day(0)), None);
+        for from in ["fra", "iad"] {
+            let mut plain = shown(from, 2, 2);
+            plain.tls = None;
+            state.observe(&plain);
+        }
+        assert!(matches!(
+            state.decide(&monitor, day(0)),
+            Some(Expiry::Renewed(_))
+        ));
     }
 
     #[test]

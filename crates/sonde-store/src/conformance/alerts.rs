@@ -272,6 +272,8 @@ macro_rules! alert_conformance {
             notices_are_told_in_turn_until_they_are_settled,
             recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,
             who_acknowledges_stops_what_was_still_to_come,
+            the_address_of_a_heartbeat_is_found_by_its_token_and_shown_to_who_may_know_it,
+            maintenance_is_told_of_all_workspaces,
         );
     };
 }
