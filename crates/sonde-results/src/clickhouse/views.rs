@@ -344,7 +344,7 @@ const LEDGER: View = View {
     SELECT toStartOfMinute(slot) AS minute, region, toUInt64(0), fromUnixTimestamp64Micro(toInt64(0), 'UTC'),
         countIf(outcome = 'ok'), countIf(outcome = 'degraded'), countIf(outcome = 'failed'),
         countIf(outcome = 'missed')
-    FROM {check_results} FINAL WHERE trigger = 'schedule' AND region != 'push' GROUP BY minute, region
+    FROM {check_results} FINAL WHERE trigger = 'schedule' GROUP BY minute, region
 )
 GROUP BY minute, region",
 };
