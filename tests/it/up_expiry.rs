@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_hours(24);
 async fn a_certificate_that_ends_is_told_once_until_it_is_renewed() {
     let authority = Authority::new("Test");
     let target = async |left: Duration| {
-        let identity = authority.issue(&["127.0.0.1"], Validity::Left(left));
+        let identity = authority.issue(&["localhost", "127.0.0.1"], Validity::Left(left));
         HttpStub::start_tls(TlsServer::new(&identity), [("/", Reply::text("fine"))]).await
     };
     let (old, new) = (target(DAY * 10).await, target(DAY * 80).await);
