@@ -50,6 +50,7 @@ mod store_tls;
 mod stubs;
 mod tidy;
 mod up_alerts;
+mod up_mail;
 mod up_maintenance;
 mod up_surface;
 mod up_survival;

@@ -30,12 +30,13 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Dependencies that stay behind one crate's interface, so that replacing one is a change in one place.
-const OWNED: [(&str, &[&str]); 8] = [
+const OWNED: [(&str, &[&str]); 9] = [
     ("backoff", &["sonde-probe"]),
     ("chacha20poly1305", &["sonde-seal"]),
     ("clickhouse", &["sonde-results"]),
     ("hickory-resolver", &["sonde-probe"]),
     ("lapin", &["sonde-queue"]),
+    ("lettre", &["sonde-alert"]),
     ("libsql", &["sonde-libsql"]),
     ("openidconnect", &["sonde-service"]),
     ("surge-ping", &["sonde-probe"]),

@@ -6,6 +6,7 @@
 
 mod oidc;
 mod private;
+mod smtp;
 
 use std::env;
 use std::future::Future;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use oidc::{OidcProvider, oidc_provider};
 pub use private::{Broker, Engine, Libsql, Process, broker, engine, libsql};
+pub use smtp::{SmtpSink, smtp_sink};
 
 /// For one request to a component: creating a virtual host on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 pub mod decide;
 mod deliver;
 mod engine;
+mod mail;
 mod notices;
 mod routes;
 mod run;
@@ -11,6 +12,7 @@ mod send;
 
 pub use deliver::Courier;
 pub use engine::{Decision, Engine, Key};
+pub use mail::{Mailer, MailerError};
 pub use routes::{Route, Routes};
 pub use run::{Alerter, AlerterError};
 pub use send::{SendError, Sender};

@@ -12,6 +12,7 @@ mod exposition;
 mod lifecycle;
 mod limits;
 mod listen;
+mod notices;
 mod outcomes;
 mod output;
 mod progress;

@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 36] = [
+const ENVIRONMENT: [(&str, &str); 39] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -99,6 +99,9 @@ const ENVIRONMENT: [(&str, &str); 36] = [
         "SONDE_OIDC_CLIENT_SECRET_FILE",
         "api.oidc_client_secret_file",
     ),
+    ("SONDE_SMTP_URL", "smtp.url"),
+    ("SONDE_SMTP_URL_FILE", "smtp.url_file"),
+    ("SONDE_SMTP_FROM", "smtp.from"),
 ];
 
 impl ServiceOptions {

@@ -5,6 +5,7 @@
 mod api;
 mod read;
 mod secret;
+mod smtp;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use sonde_core::{Monitor, Region, format_duration, parse_duration};
 pub use self::api::{ApiSettings, OidcSettings};
 use self::read::{Reader, Section};
 pub use self::secret::{Secret, ServiceUrl};
+pub use self::smtp::{SmtpFrom, SmtpSecurity, SmtpSettings, SmtpUser};
 use crate::problem::{Problems, nearest};
 use crate::{address, monitor_from_target};
 
@@ -62,6 +64,8 @@ pub struct Settings {
     pub tasks: TaskSettings,
     pub run: RunSettings,
     pub api: ApiSettings,
+    /// None where no mail is sent.
+    pub smtp: Option<SmtpSettings>,
     /// Another `queues.toml` than the built-in one.
     pub queues: Option<PathBuf>,
 }
@@ -232,6 +236,7 @@ fn settings(reader: &Reader<'_>) -> Settings {
         }),
         run: reader.section("run", run),
         api: reader.section("api", api::read),
+        smtp: reader.section("smtp", smtp::read),
         queues: reader.top(|section| section.path("queues")),
     }
 }

@@ -34,7 +34,9 @@ impl Settings for Email {
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
         let headline = notice.headline();
-        let first = message_id(notice, notice.incident.id);
+        // One that whatever follows can name, and that no other channel's mail has: who gets both sees both.
+        let first = Uuid::new_v5(&notice.incident.id, self.to.join(",").as_bytes());
+        let first = message_id(notice, first);
         let (message_id, follows) = match notice.event {
             NoticeEvent::Opened => (first, None),
             NoticeEvent::Test => (message_id(notice, notice.id), None),

@@ -8,6 +8,7 @@ mod options;
 mod reload;
 mod roles;
 mod serve;
+mod smtp;
 
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +32,7 @@ use crate::configuration;
 use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
 use crate::roles::{Roles, Stage};
-use crate::{lifecycle, limits, listen};
+use crate::{lifecycle, limits, listen, notices};
 
 pub(crate) use options::{Options, own_url};
 pub(crate) use serve::main_router;
@@ -59,6 +60,8 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let monitors = source.load(&settings)?;
     let listeners = serve::Listeners::bind(&options).await?;
     let oidc = options.oidc.provider()?;
+    let smtp = options.smtp.settings()?;
+    let sender = notices::sender(smtp.as_ref(), Egress::open(), options.allow_exec)?;
     let machine = Machine::open(&options, settings).await?;
     let addresses = listeners.addresses()?;
     let service = machine.service(&options, oidc)?;
@@ -78,7 +81,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         dispatcher,
         clock: Arc::clone(&machine.clock),
     };
-    machine.alert(&options, &mut roles, publish.subscribe(), public_url)?;
+    machine.alert(sender, &mut roles, publish.subscribe(), public_url);
     roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
     roles.spawn(Stage::Inflow, "outcomes", |stop| {
         crate::outcomes::hear(service.clone(), stop)
@@ -177,11 +180,11 @@ impl Machine {
     /// Opens incidents, and tells people.
     fn alert(
         &self,
-        options: &Options,
+        sender: Sender,
         roles: &mut Roles,
         configured: watch::Receiver<Arc<[Arc<Monitor>]>>,
         public_url: url::Url,
-    ) -> anyhow::Result<()> {
+    ) {
         let told = Arc::new(Notify::new());
         let alerter = Alerter {
             queue: Arc::clone(&self.queue) as _,
@@ -192,10 +195,9 @@ impl Machine {
             public_url: Some(public_url),
             told: Arc::clone(&told),
         };
-        let sender = Sender::new(Egress::open(), options.allow_exec);
         let courier = Courier {
             store: Arc::clone(&self.store) as _,
-            sender: sender.context("cannot send notices")?,
+            sender,
             clock: Arc::clone(&self.clock),
             told,
         };
@@ -206,7 +208,6 @@ impl Machine {
             courier.run(stop).await;
             Ok(())
         });
-        Ok(())
     }
 
     /// What the process before watched.

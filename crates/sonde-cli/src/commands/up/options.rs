@@ -9,6 +9,7 @@ use sonde_core::{QueueSettings, Region, parse_duration};
 use sonde_probe::{Egress, Prober, Settings};
 
 use super::oidc::OidcOptions;
+use super::smtp::SmtpOptions;
 use crate::configuration;
 use crate::exit::Error;
 
@@ -54,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) public_url: Option<url::Url>,
     #[command(flatten)]
     pub(crate) oidc: OidcOptions,
+    #[command(flatten)]
+    pub(crate) smtp: SmtpOptions,
     /// The name of this place, in results
     #[arg(
         long,
