@@ -27,6 +27,14 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// For about a day.
 const MOST_ATTEMPTS: u32 = 150;
+/// What was told is in the log of its channel for so long: nobody asks after a month why a message did not come.
+const KEEP_NOTICES: Duration = Duration::from_hours(30 * 24);
+/// The timeline of what is over, for those who look at a year; that there was an incident is kept for ever.
+const KEEP_TIMELINES: Duration = Duration::from_hours(365 * 24);
+/// Rows at once, a few milliseconds of the one writer.
+const FORGET: u32 = 500;
+const FORGET_MORE: Duration = Duration::from_mins(1);
+const FORGET_AGAIN: Duration = Duration::from_hours(1);
 /// Of one try.
 const LONGEST_TRY: Duration = Duration::from_secs(20);
 
@@ -42,12 +50,39 @@ impl Courier {
     /// Until `stop`; what is under way then may be told again.
     pub async fn run(self, stop: CancellationToken) {
         let this = Arc::new(self);
+        tokio::select! {
+            () = Arc::clone(&this).deliver(stop) => {}
+            () = this.forget() => {}
+        }
+    }
+
+    /// What was told long ago, little by little, for ever.
+    async fn forget(&self) {
+        loop {
+            let now = self.clock.now();
+            let (told, resolved) = (now - KEEP_NOTICES, now - KEEP_TIMELINES);
+            let forgotten = self.store.forget(told, resolved, FORGET).await;
+            let forgotten = forgotten.unwrap_or_else(|error| {
+                let error = sonde_core::chain(&error);
+                tracing::warn!(error, "cannot forget what was told long ago");
+                0
+            });
+            let wait = if forgotten > 0 {
+                FORGET_MORE
+            } else {
+                FORGET_AGAIN
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, stop: CancellationToken) {
         let mut tries = JoinSet::new();
         let mut under_way: HashSet<Uuid> = HashSet::new();
         loop {
-            for notice in this.due().await {
+            for notice in self.due().await {
                 if under_way.len() < MOST && under_way.insert(notice.id) {
-                    tries.spawn(Arc::clone(&this).try_one(notice));
+                    tries.spawn(Arc::clone(&self).try_one(notice));
                 }
             }
             tokio::select! {
@@ -58,7 +93,7 @@ impl Courier {
                         under_way.remove(&id);
                     }
                 }
-                () = this.told.notified() => {}
+                () = self.told.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! `/v1/incidents`: what was wrong, when, and who was told of it.
 
 use axum::Json;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp};
@@ -135,15 +136,17 @@ async fn show(Caller(access): Caller, Id(id): Id<Uuid>) -> Result<Json<IncidentD
     Ok(Json(access.incident(id).await?.into()))
 }
 
-/// Says that somebody looks after it: nobody is reminded or told later any more.
+/// Says that somebody looks after it: nobody is reminded or told later any more, and who was told of it hears of that.
 #[utoipa::path(post, path = "/v1/incidents/{id}/acknowledge", tag = "incidents", params(("id" = String, Path, format = "uuid")),
     extensions(("x-required-scope" = json!("alerts:write"))),
     responses((status = 200, body = IncidentDetail)))]
 async fn acknowledge(
+    State(api): State<Api>,
     Caller(access): Caller,
     Id(id): Id<Uuid>,
 ) -> Result<Json<IncidentDetail>, ApiError> {
-    Ok(Json(access.acknowledge_incident(id).await?.into()))
+    let link = api.options.public_url.join(&format!("incidents/{id}")).ok();
+    Ok(Json(access.acknowledge_incident(id, link).await?.into()))
 }
 
 /// Adds to the timeline.

@@ -72,6 +72,23 @@ kinds! {
 }
 
 impl Channel {
+    /// Whether whoever is there has a use for hearing that somebody looks after an incident. Alertmanager and Grafana
+    /// OnCall know of no such thing and would take it for another alert; a text message costs, and a status is public.
+    pub const fn hears_acknowledgements(&self) -> bool {
+        !matches!(
+            self,
+            Self::Alertmanager(_) | Self::GrafanaOncall(_) | Self::Mastodon(_) | Self::Twilio(_)
+        )
+    }
+
+    /// Whether what is told there stays open until its end is told. In Alertmanager a test ends by itself.
+    pub const fn keeps_open(&self) -> bool {
+        matches!(
+            self,
+            Self::GrafanaOncall(_) | Self::Opsgenie(_) | Self::PagerDuty(_)
+        )
+    }
+
     /// Everything that is wrong with it.
     pub fn validate(&self) -> Vec<ChannelProblem> {
         let mut problems = Problems {

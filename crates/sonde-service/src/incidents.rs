@@ -1,12 +1,14 @@
 //! Incidents, and what people do to them.
 
 use sonde_core::Scope;
-use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, Telling};
+use sonde_notify::{ChannelConfig, IncidentNotice, Notice, NoticeEvent};
+use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, NewNotice, Telling};
+use url::Url;
 use uuid::Uuid;
 
 use crate::access::{Access, Permit};
-use crate::entries::Page;
-use crate::{Result, ServiceError};
+use crate::entries::{Page, PageQuery};
+use crate::{Result, ServiceError, channels};
 
 const LONGEST_COMMENT: usize = 10_000;
 
@@ -41,10 +43,14 @@ impl Access {
         self.incident_view(self.whole(Scope::AlertsRead)?, id).await
     }
 
-    /// Somebody looks after it: nobody is reminded or woken up any more.
-    pub async fn acknowledge_incident(&self, id: Uuid) -> Result<IncidentView> {
+    /// Somebody looks after it: nobody is reminded or woken up any more, and who was told of it hears of that. `link` leads
+    /// to the incident.
+    pub async fn acknowledge_incident(&self, id: Uuid, link: Option<Url>) -> Result<IncidentView> {
         let permit = self.whole(Scope::AlertsWrite)?;
-        let done = self.annotate(permit, id, Annotation::Acknowledge).await?;
+        let tell = self.acknowledgements(permit, id, link).await?;
+        let done = self
+            .annotate(permit, id, Annotation::Acknowledge(tell))
+            .await?;
         let view = self.incident_view(permit, id).await?;
         if done {
             return Ok(view);
@@ -71,6 +77,55 @@ impl Access {
             events: alerts.incident_events(workspace, id).await?,
             told: alerts.tellings(workspace, id).await?,
         })
+    }
+
+    /// For every channel that has a use for one; the store knows which of them were told of the incident.
+    async fn acknowledgements(
+        &self,
+        permit: Permit<'_>,
+        id: Uuid,
+        link: Option<Url>,
+    ) -> Result<Vec<NewNotice>> {
+        let (workspace, now) = (permit.workspace(), self.service.now());
+        let alerts = &self.service.parts.alerts;
+        let Some(incident) = alerts.incident(workspace, id).await? else {
+            return Ok(Vec::new());
+        };
+        let Ok(detail) = serde_json::from_str::<IncidentNotice>(&incident.detail) else {
+            tracing::error!(incident.id = %id, "an incident is unreadable: nobody is told who looks after it");
+            return Ok(Vec::new());
+        };
+        let notice = Notice {
+            id,
+            workspace: workspace.clone(),
+            event: NoticeEvent::Acknowledged,
+            at: now,
+            incident: IncidentNotice {
+                acknowledged_by: Some(self.actor().name),
+                ..detail
+            },
+            link,
+        };
+        let all = PageQuery {
+            after: None,
+            limit: channels::MOST,
+        };
+        let channels = permit.entries::<ChannelConfig>(&all).await?.items;
+        let channels = channels.into_iter();
+        Ok(channels
+            .filter(|channel| channel.value.send.hears_acknowledgements())
+            .map(|channel| {
+                let name = format!("{}/acknowledged", channel.id);
+                let notice = Notice {
+                    id: Uuid::new_v5(&id, name.as_bytes()),
+                    ..notice.clone()
+                };
+                NewNotice {
+                    follows: true,
+                    ..channels::queued(&notice, &channel.id, now)
+                }
+            })
+            .collect())
     }
 
     async fn annotate(&self, permit: Permit<'_>, id: Uuid, what: Annotation) -> Result<bool> {

@@ -72,7 +72,7 @@ pub enum IncidentEventKind {
 }
 
 /// What one channel is to be told.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NewNotice {
     /// Of one that is there already nothing changes.
     pub id: Uuid,
@@ -131,7 +131,8 @@ pub struct IncidentEvent {
 /// What a person does to an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Annotation {
-    Acknowledge,
+    /// With what is told of it, to channels that were told of the incident.
+    Acknowledge(Vec<NewNotice>),
     Comment(String),
 }
 
@@ -205,7 +206,8 @@ pub trait AlertStore: Send + Sync {
         id: Uuid,
     ) -> Result<Vec<IncidentEvent>>;
 
-    /// What acknowledges an open incident stops what was still to be told of it. False when there is nothing to do it to.
+    /// What acknowledges an open incident stops what was still to be told of it, and is told, once and in the same write.
+    /// False when there is nothing to do it to.
     async fn annotate(
         &self,
         workspace: &WorkspaceId,
@@ -226,6 +228,11 @@ pub trait AlertStore: Send + Sync {
         told: Told,
         reminder: Option<NewNotice>,
     ) -> Result<()>;
+
+    /// Forgets a few of the notices that were settled before `told`, and of the events of incidents that were resolved
+    /// before `resolved`; never what an open incident's end is told by. How many there were of both: `most` of each, or
+    /// fewer when there are no more.
+    async fn forget(&self, told: Timestamp, resolved: Timestamp, most: u32) -> Result<u64>;
 
     /// Of one channel, the newest first.
     async fn tellings_to(

@@ -100,17 +100,22 @@ impl AlertStore for LibsqlStore {
         by: &str,
         at: Timestamp,
     ) -> Result<bool> {
-        let (kind, text) = match annotation {
-            Annotation::Acknowledge => ("acknowledged", None),
-            Annotation::Comment(text) => ("commented", Some(text)),
+        let (kind, text, notices) = match annotation {
+            Annotation::Acknowledge(notices) => ("acknowledged", None, notices),
+            Annotation::Comment(text) => ("commented", Some(text), Vec::new()),
         };
+        let notices = serde_json::to_string(&notices).map_err(unavailable)?;
         let (workspace, id, by) = (workspace.to_string(), id.to_string(), by.to_owned());
         self.write(async move |it| {
-            let sql = "INSERT INTO incident_events (incident, at_us, kind, actor, text)
-                SELECT id, ?3, ?4, ?5, ?6 FROM incidents
-                WHERE workspace = ?1 AND id = ?2 AND (?4 = 'commented' OR status = 'open')";
-            let parameters = (workspace, id, at.as_micros(), kind, by, text);
-            Ok(it.execute(sql, parameters).await.map_err(refused)? > 0)
+            let sql =
+                "INSERT INTO annotations (workspace, incident, at_us, kind, actor, text, notices)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let parameters = (workspace, id, at.as_micros(), kind, by, text, notices);
+            match it.execute(sql, parameters).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.to_string().contains("nothing to annotate") => Ok(false),
+                Err(error) => Err(refused(error)),
+            }
         })
         .await
     }
@@ -150,6 +155,24 @@ impl AlertStore for LibsqlStore {
             let parameters = (id.to_string(), at.as_micros(), state, due, error, reminder);
             it.execute(sql, parameters).await?;
             Ok(())
+        })
+        .await
+    }
+
+    async fn forget(&self, told: Timestamp, resolved: Timestamp, most: u32) -> Result<u64> {
+        self.write(async move |it| {
+            let sql = "DELETE FROM outbox WHERE number IN (
+                    SELECT number FROM outbox WHERE settled_us < ?1 AND NOT EXISTS (
+                        SELECT 1 FROM incidents WHERE id = outbox.incident AND status <> 'resolved'
+                    ) LIMIT ?2
+                )";
+            let notices = it.execute(sql, (told.as_micros(), most)).await?;
+            let sql = "DELETE FROM incident_events WHERE number IN (
+                    SELECT number FROM incidents JOIN incident_events ON incident_events.incident = incidents.id
+                    WHERE incidents.resolved_us < ?1 LIMIT ?2
+                )";
+            let events = it.execute(sql, (resolved.as_micros(), most)).await?;
+            Ok(notices + events)
         })
         .await
     }

@@ -5,8 +5,15 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] =
-    &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    MONITORS,
+    REVISIONS,
+    RESOURCES,
+    REQUESTS,
+    POSITIONS,
+    ALERTS,
+    ANNOTATIONS,
+];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -441,6 +448,33 @@ CREATE TRIGGER tell INSTEAD OF INSERT ON tellings BEGIN
             NEW.reminder ->> '$.channel', NEW.reminder ->> '$.body', 'waiting', 0, NEW.reminder ->> '$.due_us'
         WHERE NEW.reminder IS NOT NULL AND EXISTS (
             SELECT 1 FROM incidents WHERE id = NEW.reminder ->> '$.incident' AND status = 'open'
+        );
+END;
+";
+
+/// What people do to an incident, and what is told of it, are one write, as decisions are. What was told and what is over
+/// are found by their age, to be forgotten.
+const ANNOTATIONS: &str = "
+CREATE INDEX outbox_settled ON outbox (settled_us) WHERE settled_us IS NOT NULL;
+CREATE INDEX incidents_resolved ON incidents (resolved_us) WHERE resolved_us IS NOT NULL;
+
+CREATE VIEW annotations AS
+    SELECT '' AS workspace, '' AS incident, 0 AS at_us, '' AS kind, '' AS actor, '' AS text, '[]' AS notices;
+
+CREATE TRIGGER annotate INSTEAD OF INSERT ON annotations BEGIN
+    SELECT RAISE(ABORT, 'nothing to annotate') WHERE NOT EXISTS (
+        SELECT 1 FROM incidents WHERE workspace = NEW.workspace AND id = NEW.incident
+            AND (NEW.kind = 'commented' OR status = 'open')
+    );
+    INSERT INTO incident_events (incident, at_us, kind, actor, text)
+        VALUES (NEW.incident, NEW.at_us, NEW.kind, NEW.actor, NEW.text);
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.incident', value ->> '$.channel',
+            value ->> '$.body', 'waiting', 0, value ->> '$.due_us'
+        FROM json_each(NEW.notices)
+        WHERE NOT (value ->> '$.follows') OR EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.incident = value ->> '$.incident'
+                AND outbox.channel = value ->> '$.channel' AND outbox.state IN ('waiting', 'sent')
         );
 END;
 ";
