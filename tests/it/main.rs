@@ -52,5 +52,6 @@ mod tidy;
 mod up_alerts;
 mod up_mail;
 mod up_maintenance;
+mod up_reports;
 mod up_surface;
 mod up_survival;

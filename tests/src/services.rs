@@ -239,6 +239,18 @@ fn skip(reason: &str) {
     eprintln!("!!! SKIPPED: {reason}");
 }
 
+/// The environment of a process that lives in the future.
+pub fn faketime(seconds: i64) -> [(String, String); 3] {
+    let library = env::var("SONDE_TEST_FAKETIME");
+    let library = library.expect("SONDE_TEST_FAKETIME names libfaketime; `tests/run` sets it");
+    [
+        ("LD_PRELOAD", library),
+        ("FAKETIME", format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+}
+
 /// A name that no other test and no earlier run has.
 fn unique(name: &str) -> String {
     let random = RandomState::new().hash_one(std::process::id());

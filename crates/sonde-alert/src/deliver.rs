@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{Clock, Timestamp};
-use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
+use sonde_notify::{ChannelConfig, Message, Notice, NoticeEvent, ReportNotice};
 use sonde_store::{AlertStore, DueNotice, StoreError, Told};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -118,12 +118,16 @@ impl Courier {
     }
 
     async fn tell(&self, due: DueNotice) -> Result<(), StoreError> {
-        let (channel, notice) = match self.read(&due).await? {
+        let now = self.clock.now();
+        let read = self.read(&due).await?.and_then(|(channel, news)| {
+            let message = news.message(&channel, now);
+            let message = message.ok_or("a channel of this kind takes no reports")?;
+            Ok((channel, news, message))
+        });
+        let (channel, news, message) = match read {
             Ok(read) => read,
             Err(error) => return self.settle(&due, Told::Failed { error }, None).await,
         };
-        let now = self.clock.now();
-        let message = channel.send.message(&notice, now);
         let sent = timeout(LONGEST_TRY, self.sender.send(message)).await;
         let sent = sent.unwrap_or_else(|_| Err(SendError::again("no answer in time")));
         let told = match sent {
@@ -142,9 +146,10 @@ impl Courier {
         if let Told::Failed { error } | Told::Again { error, .. } = &told {
             tracing::warn!(error, channel.id = due.channel, notice.id = %due.id, "cannot tell a notice");
         }
-        let reminder = reminds(&channel, &notice, now)
-            .filter(|_| told == Told::Sent)
-            .map(|at| reminder(&notice, &due.channel, at));
+        let reminder = news.incident().and_then(|notice| {
+            let at = reminds(&channel, notice, now).filter(|_| told == Told::Sent);
+            Some(reminder(notice, &due.channel, at?))
+        });
         self.settle(&due, told, reminder).await
     }
 
@@ -163,7 +168,7 @@ impl Courier {
     async fn read(
         &self,
         due: &DueNotice,
-    ) -> Result<Result<(ChannelConfig, Notice), String>, StoreError> {
+    ) -> Result<Result<(ChannelConfig, News), String>, StoreError> {
         let Some(channel) = self.store.channel(&due.workspace, &due.channel).await? else {
             return Ok(Err("the channel was removed".to_owned()));
         };
@@ -174,6 +179,30 @@ impl Courier {
             ))
         };
         Ok(read().map_err(|error| format!("it is unreadable: {error}")))
+    }
+}
+
+/// What an outbox holds.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum News {
+    Incident(Box<Notice>),
+    Report(Box<ReportNotice>),
+}
+
+impl News {
+    fn incident(&self) -> Option<&Notice> {
+        match self {
+            Self::Incident(notice) => Some(notice),
+            Self::Report(_) => None,
+        }
+    }
+
+    fn message(&self, channel: &ChannelConfig, at: Timestamp) -> Option<Message> {
+        match self {
+            Self::Incident(notice) => Some(channel.send.message(notice, at)),
+            Self::Report(report) => channel.send.report(report, at),
+        }
     }
 }
 

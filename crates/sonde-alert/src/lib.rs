@@ -1,11 +1,12 @@
 //! From outcomes to incidents to people: `decide` is pure, the engine asks it about all monitors, the alerter writes down
-//! what came of that, and the courier tells it.
+//! what came of that, and the courier tells it. The reporter adds up periods.
 
 pub mod decide;
 mod deliver;
 mod engine;
 mod mail;
 mod notices;
+mod report;
 mod routes;
 mod run;
 mod send;
@@ -13,6 +14,7 @@ mod send;
 pub use deliver::Courier;
 pub use engine::{Decision, Engine, Key};
 pub use mail::{Mailer, MailerError};
+pub use report::Reporter;
 pub use routes::{Route, Routes};
 pub use run::{Alerter, AlerterError};
 pub use send::{SendError, Sender};

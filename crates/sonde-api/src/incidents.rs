@@ -118,6 +118,7 @@ async fn list(
     let query = IncidentQuery {
         monitor: asked.monitor,
         status: asked.status,
+        during: None,
         before: asked.cursor.map(|cursor| place(&cursor)).transpose()?,
         limit: page::limit(asked.limit)?,
     };

@@ -23,6 +23,7 @@ mod outcomes;
 mod page;
 mod plan;
 mod problem;
+mod reports;
 mod results;
 mod runs;
 mod scopes;
@@ -153,6 +154,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(members::router())
         .merge(maintenance::router())
         .merge(channels::router())
+        .merge(reports::router())
         .merge(incidents::router())
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

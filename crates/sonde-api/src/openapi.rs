@@ -90,7 +90,7 @@ names! {
     TriggerName: "schedule" "on_demand";
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
     KindName: "http" "tcp" "dns" "icmp" "tls" "exec";
-    ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key";
+    ResourceName: "monitor" "maintenance" "channel" "report" "member" "invitation" "api_key";
     CauseName: "down" "degraded" "unknown";
     IncidentStatusName: "open" "acknowledged" "resolved";
     IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";

@@ -17,6 +17,7 @@ mod monitor;
 mod outcome;
 mod packed;
 mod reason;
+mod report;
 mod result;
 mod slot;
 mod spec;
@@ -44,6 +45,7 @@ pub use monitor::{AlertRule, MIN_INTERVAL, Monitor, Quorum};
 pub use outcome::Outcome;
 pub use packed::{PackError, PackedMonitor, Packer};
 pub use reason::Reason;
+pub use report::{InvalidReport, Report, ReportBody, ReportInterval, ReportPeriod, ReportProblem};
 pub use result::{
     Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, Evidence,
     ExecDetail, FailedAssertion, HttpDetail, IcmpDetail, Phase, Phases, Redirect, TcpDetail,

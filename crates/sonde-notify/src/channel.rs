@@ -5,7 +5,7 @@ use sonde_core::{MaskError, Timestamp};
 
 use crate::secret::Placed;
 use crate::validation::Problems;
-use crate::{ChannelProblem, Message, Notice, channels};
+use crate::{ChannelProblem, Message, Notice, ReportNotice, channels};
 
 /// What each kind of channel knows of itself.
 pub(crate) trait Settings {
@@ -21,6 +21,11 @@ pub(crate) trait Settings {
     }
 
     fn message(&self, notice: &Notice, at: Timestamp) -> Message;
+
+    /// None where only alerts belong.
+    fn report(&self, _report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        None
+    }
 }
 
 macro_rules! kinds {
@@ -89,6 +94,19 @@ impl Channel {
         )
     }
 
+    /// Whether people read there, and are not only woken up.
+    pub const fn takes_reports(&self) -> bool {
+        !matches!(
+            self,
+            Self::Alertmanager(_)
+                | Self::GrafanaOncall(_)
+                | Self::Opsgenie(_)
+                | Self::PagerDuty(_)
+                | Self::Pushover(_)
+                | Self::Twilio(_)
+        )
+    }
+
     /// Everything that is wrong with it.
     pub fn validate(&self) -> Vec<ChannelProblem> {
         let mut problems = Problems {
@@ -138,5 +156,11 @@ impl Channel {
     /// What tells a notice, made anew for each attempt: `at` is when it is sent. The channel must be valid.
     pub fn message(&self, notice: &Notice, at: Timestamp) -> Message {
         self.settings().message(&notice.bounded(), at)
+    }
+
+    /// The same for a report; none where [`Self::takes_reports`] is false.
+    pub fn report(&self, report: &ReportNotice, at: Timestamp) -> Option<Message> {
+        let message = self.settings().report(report, at);
+        message.filter(|_| self.takes_reports())
     }
 }

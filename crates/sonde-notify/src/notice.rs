@@ -10,7 +10,8 @@ use sonde_core::{
 use url::Url;
 use uuid::Uuid;
 
-use crate::text::{html, length, markdown, one_line, slack};
+use crate::text::{html, markdown, one_line, slack};
+use crate::words::Words;
 
 /// What links to an incident.
 pub(crate) const OPEN: &str = "Open the incident";
@@ -133,7 +134,7 @@ impl Severity {
 }
 
 impl Line {
-    fn new(label: impl Into<String>, text: &str) -> Self {
+    pub(crate) fn new(label: impl Into<String>, text: &str) -> Self {
         Self {
             label: label.into(),
             text: one_line(text, LONGEST_VALUE),
@@ -246,44 +247,6 @@ impl Notice {
         format_duration(Duration::from_secs(lasted - lasted % step))
     }
 
-    /// The lines in a vendor's markup, each on its own, as many as fit into `most` UTF-16 units.
-    pub(crate) fn body(&self, most: usize, markup: impl Fn(&Line) -> String) -> String {
-        let mut body = String::new();
-        for line in self.lines() {
-            let line = markup(&line);
-            if length(&body) + 1 + length(&line) > most {
-                break;
-            }
-            if !body.is_empty() {
-                body.push('\n');
-            }
-            body.push_str(&line);
-        }
-        body
-    }
-
-    /// [`Self::body`] and the link as it is.
-    pub(crate) fn body_and_link(&self, most: usize, markup: impl Fn(&Line) -> String) -> String {
-        let Some(link) = &self.link else {
-            return self.body(most, markup);
-        };
-        let body = self.body(most.saturating_sub(link.as_str().len() + 1), markup);
-        format!("{body}\n{link}")
-    }
-
-    pub(crate) fn plain(&self, most: usize) -> String {
-        self.body_and_link(most, Line::plain)
-    }
-
-    /// [`Self::body`] as HTML, and the link.
-    pub(crate) fn html(&self, most: usize) -> String {
-        let body = self.body(most, Line::html);
-        match &self.link {
-            Some(link) => format!("{body}\n<a href=\"{}\">{OPEN}</a>", html(link.as_str())),
-            None => body,
-        }
-    }
-
     /// The same with texts that no receiver stumbles over: each on one line, and none without end.
     pub(crate) fn bounded(&self) -> Self {
         let mut bounded = self.clone();
@@ -351,6 +314,40 @@ impl Notice {
             },
             link: Url::parse("https://sonde.example/incidents/1c").ok(),
         }
+    }
+}
+
+impl Words for Notice {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn thread(&self) -> Uuid {
+        self.incident.id
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn headline(&self) -> String {
+        self.headline()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        self.lines()
+    }
+
+    fn severity(&self) -> Severity {
+        self.severity()
+    }
+
+    fn link(&self) -> Option<&Url> {
+        self.link.as_ref()
+    }
+
+    fn opens(&self) -> &'static str {
+        OPEN
     }
 }
 

@@ -128,7 +128,7 @@ pub(crate) fn queued(notice: &Notice, channel: &str, due: Timestamp) -> NewNotic
     }
 }
 
-fn refuse_id(id: &str) -> Result<()> {
+pub(crate) fn refuse_id(id: &str) -> Result<()> {
     let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !id.is_empty() && id.len() <= LONGEST_ID && id.chars().all(sound) {
         return Ok(());

@@ -24,6 +24,7 @@ mod oidc;
 mod outcomes;
 mod password;
 mod plan;
+mod reports;
 mod requests;
 mod runs;
 mod token;

@@ -20,6 +20,16 @@ pub struct KeptAlert {
     pub body: String,
 }
 
+/// A report, as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReport {
+    pub workspace: WorkspaceId,
+    pub id: String,
+    /// JSON.
+    pub body: String,
+    pub updated_at: Timestamp,
+}
+
 /// What is decided at once, about any number of monitors.
 #[derive(Debug, Clone, Default)]
 pub struct AlertChange {
@@ -113,6 +123,8 @@ pub struct Incident {
 pub struct IncidentQuery {
     pub monitor: Option<MonitorId>,
     pub status: Option<IncidentStatus>,
+    /// Those that went on between the two.
+    pub during: Option<(Timestamp, Timestamp)>,
     /// Those that were opened before this one.
     pub before: Option<(Timestamp, Uuid)>,
     pub limit: u32,
@@ -184,6 +196,9 @@ pub trait AlertStore: Send + Sync {
 
     /// The body of a channel, with its secrets.
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>>;
+
+    /// Of all workspaces.
+    async fn reports(&self) -> Result<Vec<KeptReport>>;
 
     /// Of all workspaces.
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;

@@ -17,7 +17,8 @@ use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, Timestamp, Workspace
 pub use accounts::{AccountStore, Claim, Credential, Holder, Opens, RequestKey, User};
 pub use alerts::{
     AlertChange, AlertState, AlertStore, Annotation, DueNotice, Incident, IncidentChange,
-    IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, NewNotice, Telling, Told,
+    IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, KeptReport, NewNotice, Telling,
+    Told,
 };
 pub use resource::{
     Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,

@@ -13,16 +13,18 @@ pub enum ResourceKind {
     Monitor,
     Maintenance,
     Channel,
+    Report,
     Member,
     Invitation,
     ApiKey,
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Monitor,
         Self::Maintenance,
         Self::Channel,
+        Self::Report,
         Self::Member,
         Self::Invitation,
         Self::ApiKey,
@@ -33,6 +35,7 @@ impl ResourceKind {
             Self::Monitor => "monitor",
             Self::Maintenance => "maintenance",
             Self::Channel => "channel",
+            Self::Report => "report",
             Self::Member => "member",
             Self::Invitation => "invitation",
             Self::ApiKey => "api_key",

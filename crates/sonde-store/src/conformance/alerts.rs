@@ -141,6 +141,19 @@ pub async fn an_incident_is_listed_with_its_timeline(store: &dyn AlertStore) {
     };
     assert_eq!(page(open).await, [2, 1]);
 
+    // Two are open since 0 s, the third ended after 60.
+    let during = async |from, to| {
+        let during = IncidentQuery {
+            during: Some((at(from), at(to))),
+            limit: 100,
+            ..IncidentQuery::default()
+        };
+        page(during).await
+    };
+    assert_eq!(during(59, 100).await, [3, 2, 1]);
+    assert_eq!(during(60, 100).await, [2, 1]);
+    assert_eq!(during(0, 0).await, [0; 0]);
+
     let annotate = async |id, what| {
         let done = store.annotate(&local, id, what, "ada", at(30)).await;
         done.unwrap()

@@ -10,7 +10,7 @@ use super::resources::refused;
 use super::{LibsqlStore, resources, unavailable};
 use crate::{
     AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
-    KeptAlert, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
+    KeptAlert, KeptReport, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
 };
 
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
@@ -18,6 +18,8 @@ const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, 
 
 const TELLING: &str =
     "SELECT id, incident, channel, state, attempts, due_us, settled_us, error FROM outbox";
+
+const EVER: (Timestamp, Timestamp) = (Timestamp::from_micros(0), Timestamp::from_micros(i64::MAX));
 
 #[async_trait]
 impl AlertStore for LibsqlStore {
@@ -34,6 +36,14 @@ impl AlertStore for LibsqlStore {
         let kind = ResourceKind::Channel;
         self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
             .await
+    }
+
+    async fn reports(&self) -> Result<Vec<KeptReport>> {
+        self.read(async |it| {
+            let sql = "SELECT workspace, id, body, updated_us FROM resources WHERE kind = 'report' ORDER BY workspace, id";
+            collect(it.query(sql, ()).await?, report).await
+        })
+        .await
     }
 
     async fn alert_states(&self) -> Result<Vec<KeptAlert>> {
@@ -210,11 +220,12 @@ async fn incidents(
 ) -> Result<Vec<Incident>> {
     let sql = format!(
         "{INCIDENT} WHERE workspace = ?1 AND (?2 IS NULL OR monitor = ?2) AND (?3 IS NULL OR status = ?3)
-            AND (opened_us, id) < (?4, ?5) ORDER BY opened_us DESC, id DESC LIMIT ?6"
+            AND (opened_us, id) < (?4, ?5) AND opened_us < ?7 AND coalesce(resolved_us, ?8 + 1) > ?8 ORDER BY opened_us DESC, id DESC LIMIT ?6"
     );
     let (before, id) = query
         .before
         .map_or((i64::MAX, Uuid::max()), |(at, id)| (at.as_micros(), id));
+    let (begin, end) = query.during.unwrap_or(EVER);
     let parameters = (
         workspace.as_str(),
         query.monitor.as_ref().map(MonitorId::as_str),
@@ -222,6 +233,8 @@ async fn incidents(
         before,
         id.to_string(),
         query.limit,
+        end.as_micros(),
+        begin.as_micros(),
     );
     collect(connection.query(&sql, parameters).await?, incident).await
 }
@@ -240,6 +253,15 @@ async fn collect<T>(
 fn channel(row: &Row) -> Result<(WorkspaceId, Resource)> {
     let (id, body) = (row.get(1)?, row.get(2)?);
     Ok((parsed(row, 0)?, Resource { id, body }))
+}
+
+fn report(row: &Row) -> Result<KeptReport> {
+    Ok(KeptReport {
+        workspace: parsed(row, 0)?,
+        id: row.get(1)?,
+        body: row.get(2)?,
+        updated_at: Timestamp::from_micros(row.get(3)?),
+    })
 }
 
 fn kept(row: &Row) -> Result<KeptAlert> {

@@ -13,7 +13,7 @@ mod smtp;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use sonde_alert::{Alerter, Courier, Sender};
+use sonde_alert::{Alerter, Courier, Reporter, Sender};
 use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
@@ -192,9 +192,21 @@ impl Machine {
             store: Arc::clone(&self.store) as _,
             clock: Arc::clone(&self.clock),
             partitions: PARTITIONS,
+            public_url: Some(public_url.clone()),
+            told: Arc::clone(&told),
+        };
+        let reporter = Reporter {
+            store: Arc::clone(&self.store) as _,
+            results: Arc::clone(&self.results) as _,
+            clock: Arc::clone(&self.clock),
             public_url: Some(public_url),
             told: Arc::clone(&told),
         };
+        let monitors = configured.clone();
+        roles.spawn(Stage::Storage, "reporter", |stop| async move {
+            reporter.run(monitors, stop).await;
+            Ok(())
+        });
         let courier = Courier {
             store: Arc::clone(&self.store) as _,
             sender,
