@@ -55,6 +55,21 @@ impl Fixture {
         (running, caller)
     }
 
+    /// An incident of both monitors, from its beginning to its end.
+    async fn outage(&self, up: &Caller) {
+        for (reply, status) in [
+            (Reply::status(503), "open"),
+            (Reply::text("fine"), "resolved"),
+        ] {
+            self.target.set("/", reply);
+            wait_until(PATIENCE, async || {
+                let (_, page) = up.get(&format!("/v1/incidents?status={status}")).await;
+                page["incidents"].as_array().unwrap().len() == 2
+            })
+            .await;
+        }
+    }
+
     fn reports(&self) -> Vec<Value> {
         let requests = self.receiver.requests().into_iter();
         let notices =
@@ -105,18 +120,7 @@ async fn what_a_day_came_to_is_told_once_however_often_the_process_starts() {
         let (status, made) = put(&up, &format!("/v1/reports/{channel}"), report.clone()).await;
         assert_eq!((status, &made["config"]), (201, &report), "{made}");
     }
-    it.target.set("/", Reply::status(503));
-    wait_until(PATIENCE, async || {
-        let (_, page) = up.get("/v1/incidents?status=open").await;
-        page["incidents"].as_array().unwrap().len() == 2
-    })
-    .await;
-    it.target.set("/", Reply::text("fine"));
-    wait_until(PATIENCE, async || {
-        let (_, page) = up.get("/v1/incidents?status=resolved").await;
-        page["incidents"].as_array().unwrap().len() == 2
-    })
-    .await;
+    it.outage(&up).await;
     assert_eq!(it.reports().len(), 0, "made after it would have been due");
     running.kill().await;
 
