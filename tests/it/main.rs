@@ -42,6 +42,8 @@ mod probe_redirects;
 mod probe_requests;
 mod probe_retries;
 mod probe_tcp;
+mod screenshots;
+mod screenshots_sonde;
 mod services;
 mod store;
 mod store_failures;

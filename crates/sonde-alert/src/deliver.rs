@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 use crate::notices::reminder;
@@ -83,10 +84,11 @@ impl Courier {
     }
 
     async fn tell(&self, due: DueNotice) -> Result<(), StoreError> {
-        let (channel, notice) = match self.read(&due).await? {
+        let (channel, mut notice) = match self.read(&due).await? {
             Ok(read) => read,
             Err(error) => return self.settle(&due, Told::Failed { error }, None).await,
         };
+        notice.incident.screenshot = self.screenshot(&notice).await?;
         let now = self.clock.now();
         let message = channel.send.message(&notice, now);
         let sent = timeout(LONGEST_TRY, self.sender.send(message)).await;
@@ -111,6 +113,17 @@ impl Courier {
             .filter(|_| told == Told::Sent)
             .map(|at| reminder(&notice, &due.channel, at));
         self.settle(&due, told, reminder).await
+    }
+
+    /// There may be a picture by now.
+    async fn screenshot(&self, notice: &Notice) -> Result<Option<Url>, StoreError> {
+        let Some(place) = place_of_screenshot(notice) else {
+            return Ok(None);
+        };
+        let incident = notice.incident.id;
+        let screenshot = self.store.screenshot(&notice.workspace, incident).await?;
+        let is_taken = screenshot.is_some_and(|it| it.taken.is_some());
+        Ok(is_taken.then_some(place))
     }
 
     async fn settle(
@@ -140,6 +153,13 @@ impl Courier {
         };
         Ok(read().map_err(|error| format!("it is unreadable: {error}")))
     }
+}
+
+/// The picture's place on the page of its incident, where who may not see the one sees neither.
+fn place_of_screenshot(notice: &Notice) -> Option<Url> {
+    let mut link = notice.link.clone()?;
+    link.set_fragment(Some("screenshot"));
+    Some(link)
 }
 
 /// When a channel is to be told again, if nobody does anything.

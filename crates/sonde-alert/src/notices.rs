@@ -83,6 +83,7 @@ pub(crate) fn outline(monitor: &MonitorId, incident: &OpenIncident) -> IncidentN
         failed: Vec::new(),
         tags: Vec::new(),
         caused_by,
+        screenshot: None,
     }
 }
 

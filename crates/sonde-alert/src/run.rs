@@ -6,7 +6,7 @@ use std::time::Duration;
 use sonde_core::{CheckResult, Clock, Monitor};
 use sonde_notify::ChannelConfig;
 use sonde_queue::{Bus, Delivery, Queue, QueueError, QueueName, ResultsMessage, Topic};
-use sonde_store::{AlertStore, StoreError};
+use sonde_store::{AlertStore, IncidentChange, IncidentEventKind, StoreError};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -50,6 +50,8 @@ pub struct Alerter {
     pub public_url: Option<Url>,
     /// Rung when there is something to tell.
     pub told: Arc<Notify>,
+    /// Rung when an incident was opened.
+    pub opened: Arc<Notify>,
 }
 
 /// A message that is read.
@@ -180,6 +182,10 @@ impl Alerter {
                 Ok(()) => {
                     if !decision.change.notices.is_empty() {
                         self.told.notify_one();
+                    }
+                    let opened = |it: &IncidentChange| it.event == IncidentEventKind::Opened;
+                    if decision.change.incidents.iter().any(opened) {
+                        self.opened.notify_one();
                     }
                     return Written::Yes;
                 }

@@ -1,6 +1,8 @@
 //! `/v1/incidents`: what was wrong, when, and who was told of it.
 
 use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp};
@@ -19,10 +21,14 @@ use crate::openapi::{CauseName, IncidentEventName, IncidentStatusName};
 use crate::page;
 use crate::problem::ApiError;
 
+/// A picture of somebody else's page does nothing.
+const PICTURE_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))
+        .routes(routes!(screenshot))
         .routes(routes!(acknowledge))
         .routes(routes!(comment))
 }
@@ -85,6 +91,18 @@ pub(crate) struct IncidentDetail {
     incident: IncidentBody,
     events: Vec<EventBody>,
     notices: Vec<TellingBody>,
+    /// How the page looked when it opened: there is none of what is not http, or not yet, or none could be taken.
+    screenshot: Option<ScreenshotBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ScreenshotBody {
+    /// A PNG, for who may read this.
+    url: String,
+    #[schema(value_type = String, format = DateTime)]
+    taken_at: Timestamp,
+    /// In bytes.
+    size: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -133,6 +151,21 @@ async fn list(
     responses((status = 200, body = IncidentDetail)))]
 async fn show(Caller(access): Caller, Id(id): Id<Uuid>) -> Result<Json<IncidentDetail>, ApiError> {
     Ok(Json(access.incident(id).await?.into()))
+}
+
+/// How the page of an http monitor looked when the incident opened, as a visitor sees it.
+#[utoipa::path(get, path = "/v1/incidents/{id}/screenshot", tag = "incidents", params(("id" = String, Path, format = "uuid")),
+    extensions(("x-required-scope" = json!("alerts:read"))),
+    responses((status = 200, description = "The picture", content_type = "image/png", body = Vec<u8>)))]
+async fn screenshot(Caller(access): Caller, Id(id): Id<Uuid>) -> Result<Response, ApiError> {
+    let png = access.screenshot(id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/png"),
+        (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+        // The same for as long as there is one, and for nobody else.
+        (header::CACHE_CONTROL, "private, max-age=3600"),
+    ];
+    Ok((headers, png).into_response())
 }
 
 /// Says that somebody looks after it: nobody is reminded or told later any more.
@@ -203,10 +236,17 @@ impl From<IncidentEvent> for EventBody {
 
 impl From<IncidentView> for IncidentDetail {
     fn from(view: IncidentView) -> Self {
+        let id = view.incident.id;
+        let taken = view.screenshot.and_then(|it| it.taken);
         Self {
             incident: view.incident.into(),
             events: view.events.into_iter().map(EventBody::from).collect(),
             notices: view.told.into_iter().map(TellingBody::from).collect(),
+            screenshot: taken.map(|taken| ScreenshotBody {
+                url: format!("/v1/incidents/{id}/screenshot"),
+                taken_at: taken.at,
+                size: taken.size,
+            }),
         }
     }
 }

@@ -137,6 +137,7 @@ fn status_of(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Provider { .. } => (S::BAD_GATEWAY, "provider"),
         ServiceError::Store(StoreError::Unavailable(_) | StoreError::Unsynced)
+        | ServiceError::Pictures(_)
         | ServiceError::Results(ResultsError::Unavailable(_))
         | ServiceError::Queue(_) => (S::SERVICE_UNAVAILABLE, "unavailable"),
         _ => (S::INTERNAL_SERVER_ERROR, "internal"),

@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 mod outcomes;
 mod output;
+mod pictures;
 mod progress;
 mod readiness;
 mod roles;

@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 36] = [
+const ENVIRONMENT: [(&str, &str); 45] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -99,6 +99,18 @@ const ENVIRONMENT: [(&str, &str); 36] = [
         "SONDE_OIDC_CLIENT_SECRET_FILE",
         "api.oidc_client_secret_file",
     ),
+    ("SONDE_SCREENSHOTS_URL", "screenshots.url"),
+    ("AWS_ENDPOINT_URL", "screenshots.endpoint"),
+    ("AWS_REGION", "screenshots.region"),
+    ("AWS_ACCESS_KEY_ID", "screenshots.access_key_id"),
+    ("AWS_SECRET_ACCESS_KEY", "screenshots.secret_access_key"),
+    (
+        "AWS_SECRET_ACCESS_KEY_FILE",
+        "screenshots.secret_access_key_file",
+    ),
+    ("AWS_SESSION_TOKEN", "screenshots.session_token"),
+    ("AWS_SESSION_TOKEN_FILE", "screenshots.session_token_file"),
+    ("SONDE_CHROMIUM", "screenshotter.chromium"),
 ];
 
 impl ServiceOptions {

@@ -70,6 +70,9 @@ pub struct IncidentNotice {
     pub tags: Vec<String>,
     /// The monitor that this one depends on and that is down too.
     pub caused_by: Option<MonitorId>,
+    /// Where to see how the page looked, once there is a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screenshot: Option<Url>,
 }
 
 /// What one region sees.
@@ -216,6 +219,8 @@ impl Notice {
         if !incident.tags.is_empty() {
             lines.push(Line::new("Tags", &incident.tags.join(", ")));
         }
+        let screenshot = incident.screenshot.as_ref();
+        lines.extend(screenshot.map(|url| Line::new("Screenshot", url.as_str())));
         lines
     }
 
@@ -348,6 +353,7 @@ impl Notice {
                 }],
                 tags: vec!["shop".to_owned(), "payments".to_owned()],
                 caused_by: None,
+                screenshot: None,
             },
             link: Url::parse("https://sonde.example/incidents/1c").ok(),
         }
@@ -426,6 +432,7 @@ mod tests {
         incident.acknowledged_by = Some("ada@example.com".to_owned());
         incident.caused_by = Some(MonitorId::new("router").unwrap());
         incident.flapping = true;
+        incident.screenshot = Url::parse("https://sonde.example/incidents/1c#screenshot").ok();
         incident.regions[0].message = Some("503\nService Unavailable".to_owned());
         incident.regions[2].outcome = Outcome::Missed;
         let expected = "\
@@ -439,7 +446,8 @@ Assertion: status == 200: expected 200, saw 503
 Acknowledged by: ada@example.com
 Caused by: router
 Flapping: it fails and recovers again and again
-Tags: shop, payments";
+Tags: shop, payments
+Screenshot: https://sonde.example/incidents/1c#screenshot";
         assert_eq!(notice.body(usize::MAX, Line::plain), expected);
         let first = "Target: https://shop.example/health_check";
         assert_eq!(notice.body(first.len() + 20, Line::plain), first);

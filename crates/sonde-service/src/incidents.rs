@@ -1,7 +1,8 @@
 //! Incidents, and what people do to them.
 
+use bytes::Bytes;
 use sonde_core::Scope;
-use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, Telling};
+use sonde_store::{Annotation, Incident, IncidentEvent, IncidentQuery, Screenshot, Telling};
 use uuid::Uuid;
 
 use crate::access::{Access, Permit};
@@ -16,6 +17,8 @@ pub struct IncidentView {
     pub incident: Incident,
     pub events: Vec<IncidentEvent>,
     pub told: Vec<Telling>,
+    /// Of an http monitor, once somebody tried.
+    pub screenshot: Option<Screenshot>,
 }
 
 impl Access {
@@ -39,6 +42,21 @@ impl Access {
 
     pub async fn incident(&self, id: Uuid) -> Result<IncidentView> {
         self.incident_view(self.whole(Scope::AlertsRead)?, id).await
+    }
+
+    /// How its page looked, as PNG.
+    pub async fn screenshot(&self, id: Uuid) -> Result<Bytes> {
+        let permit = self.whole(Scope::AlertsRead)?;
+        let (parts, workspace) = (&self.service.parts, permit.workspace());
+        let known = parts.alerts.screenshot(workspace, id).await?;
+        let found = match known.and_then(|it| it.taken) {
+            Some(_) => parts.pictures.get(workspace, id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| ServiceError::NotFound {
+            what: "screenshot of incident",
+            id: id.to_string(),
+        })
     }
 
     /// Somebody looks after it: nobody is reminded or woken up any more.
@@ -70,6 +88,7 @@ impl Access {
             incident: incident.ok_or_else(|| not_found(id))?,
             events: alerts.incident_events(workspace, id).await?,
             told: alerts.tellings(workspace, id).await?,
+            screenshot: alerts.screenshot(workspace, id).await?,
         })
     }
 

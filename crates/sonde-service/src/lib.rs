@@ -35,7 +35,7 @@ use sonde_core::{Clock, QueueSettings, Timestamp};
 use sonde_probe::Targets;
 use sonde_queue::{Announcement, Bus, Queue, SealingKeys, Topic};
 use sonde_results::Results;
-use sonde_store::{AccountStore, AlertStore, ConfigStore};
+use sonde_store::{AccountStore, AlertStore, ConfigStore, Pictures};
 
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
@@ -62,6 +62,7 @@ pub struct Parts {
     pub store: Arc<dyn ConfigStore>,
     pub accounts: Arc<dyn AccountStore>,
     pub alerts: Arc<dyn AlertStore>,
+    pub pictures: Pictures,
     pub results: Arc<dyn Results>,
     pub queue: Arc<dyn Queue>,
     pub bus: Arc<dyn Bus>,

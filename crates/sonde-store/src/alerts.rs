@@ -7,7 +7,7 @@ use serde::Serialize;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp, WorkspaceId};
 use uuid::Uuid;
 
-use crate::{Resource, Result};
+use crate::{Resource, Result, Screenshot, Shot, WantedScreenshot};
 
 /// How far a decision has come, as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,4 +237,41 @@ pub trait AlertStore: Send + Sync {
 
     /// Of one incident.
     async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>>;
+
+    /// Of all workspaces, the newest first: http monitors that are down by themselves since `since` or later, that have no
+    /// picture, and that nobody is taking one of at `at`.
+    async fn screenshots_wanted(
+        &self,
+        since: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WantedScreenshot>>;
+
+    /// Makes it the caller's until then. False when somebody else has had it since it was read.
+    async fn claim_screenshot(&self, wanted: &WantedScreenshot, until: Timestamp) -> Result<bool>;
+
+    /// Says what came of a claim. False when the claim ran out and somebody else has it.
+    async fn settle_screenshot(
+        &self,
+        claimed: &WantedScreenshot,
+        at: Timestamp,
+        shot: Shot,
+    ) -> Result<bool>;
+
+    /// None when nobody has tried to take one.
+    async fn screenshot(
+        &self,
+        workspace: &WorkspaceId,
+        incident: Uuid,
+    ) -> Result<Option<Screenshot>>;
+
+    /// Those from before `before`, and those whose incident is gone.
+    async fn screenshots_to_forget(
+        &self,
+        before: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, Uuid)>>;
+
+    async fn forget_screenshot(&self, incident: Uuid) -> Result<()>;
 }

@@ -7,7 +7,9 @@ mod alerts;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
+mod pictures;
 mod resource;
+mod screenshots;
 
 use std::collections::BTreeSet;
 
@@ -19,10 +21,12 @@ pub use alerts::{
     AlertChange, AlertState, AlertStore, Annotation, DueNotice, Incident, IncidentChange,
     IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, NewNotice, Telling, Told,
 };
+pub use pictures::{Bucket, PictureError, Pictures};
 pub use resource::{
     Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,
     Only, Put, PutValue, Remove, Resource, ResourceKind, Stored,
 };
+pub use screenshots::{MOST_SCREENSHOT_TRIES, Screenshot, Shot, TakenScreenshot, WantedScreenshot};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,18 @@ struct Page {
     events: Vec<(String, String, String)>,
     /// The channel, what came of it, and why not.
     told: Vec<(String, String, String)>,
+    screenshot: Option<Shown>,
     rendered_at: String,
+}
+
+/// A picture, or why there is none.
+enum Shown {
+    Picture {
+        id: Uuid,
+        target: String,
+        at: String,
+    },
+    Nothing(String),
 }
 
 pub(crate) async fn page(
@@ -41,6 +52,7 @@ pub(crate) async fn page(
         headline: notice.headline(),
         state: state(&view),
         facts: lines.map(|line| (line.label, line.text)).collect(),
+        screenshot: shown(&view, &notice.incident.target),
         events: view.events.into_iter().map(event).collect(),
         told: view.told.into_iter().map(told).collect(),
         rendered_at: moment(pages.service.now()),
@@ -74,6 +86,18 @@ fn state(view: &IncidentView) -> &'static str {
         (_, IncidentCause::Down) => "down",
         (_, IncidentCause::Degraded) => "degraded",
         (_, IncidentCause::Unknown) => "unknown",
+    }
+}
+
+fn shown(view: &IncidentView, target: &str) -> Option<Shown> {
+    let screenshot = view.screenshot.as_ref()?;
+    match screenshot.taken {
+        Some(taken) => Some(Shown::Picture {
+            id: view.incident.id,
+            target: target.to_owned(),
+            at: moment(taken.at),
+        }),
+        None => screenshot.error.clone().map(Shown::Nothing),
     }
 }
 

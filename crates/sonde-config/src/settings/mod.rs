@@ -4,6 +4,7 @@
 
 mod api;
 mod read;
+mod screenshots;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use sonde_core::{Monitor, Region, format_duration, parse_duration};
 
 pub use self::api::{ApiSettings, OidcSettings};
 use self::read::{Reader, Section};
+pub use self::screenshots::{PicturesLocation, ScreenshotSettings, ScreenshotterSettings};
 pub use self::secret::{Secret, ServiceUrl};
 use crate::problem::{Problems, nearest};
 use crate::{address, monitor_from_target};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub tasks: TaskSettings,
     pub run: RunSettings,
     pub api: ApiSettings,
+    pub screenshots: ScreenshotSettings,
+    pub screenshotter: ScreenshotterSettings,
     /// Another `queues.toml` than the built-in one.
     pub queues: Option<PathBuf>,
 }
@@ -164,10 +168,17 @@ pub enum Role {
     Checker,
     Ingester,
     Api,
+    Screenshotter,
 }
 
 impl Role {
-    pub const ALL: [Self; 4] = [Self::Dispatcher, Self::Checker, Self::Ingester, Self::Api];
+    pub const ALL: [Self; 5] = [
+        Self::Dispatcher,
+        Self::Checker,
+        Self::Ingester,
+        Self::Api,
+        Self::Screenshotter,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -175,6 +186,7 @@ impl Role {
             Self::Checker => "checker",
             Self::Ingester => "ingester",
             Self::Api => "api",
+            Self::Screenshotter => "screenshotter",
         }
     }
 }
@@ -232,6 +244,10 @@ fn settings(reader: &Reader<'_>) -> Settings {
         }),
         run: reader.section("run", run),
         api: reader.section("api", api::read),
+        screenshots: reader.section("screenshots", screenshots::read),
+        screenshotter: reader.section("screenshotter", |section| ScreenshotterSettings {
+            chromium: section.path("chromium"),
+        }),
         queues: reader.top(|section| section.path("queues")),
     }
 }

@@ -54,6 +54,7 @@ impl Fixture {
             store: Arc::clone(&store) as _,
             accounts: Arc::clone(&store) as _,
             alerts: store,
+            pictures: sonde_store::Pictures::in_folder(folder.path()).unwrap(),
             results: Arc::new(results),
             queue: Arc::clone(&queue) as _,
             bus: queue,

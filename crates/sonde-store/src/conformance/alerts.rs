@@ -12,7 +12,7 @@ use crate::{
 
 const START: Timestamp = Timestamp::from_micros(1_795_780_800_000_000);
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
@@ -29,7 +29,7 @@ fn state(expected: u64, body: Option<&str>) -> AlertState {
     }
 }
 
-fn event(id: Uuid, event: IncidentEventKind, seconds: u64) -> IncidentChange {
+pub(super) fn event(id: Uuid, event: IncidentEventKind, seconds: u64) -> IncidentChange {
     IncidentChange {
         id,
         workspace: WorkspaceId::local(),
@@ -272,6 +272,9 @@ macro_rules! alert_conformance {
             notices_are_told_in_turn_until_they_are_settled,
             recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,
             who_acknowledges_stops_what_was_still_to_come,
+            of_what_a_picture_is_wanted,
+            two_never_take_the_same_picture,
+            what_became_of_a_picture_is_known_until_it_is_forgotten,
         );
     };
 }

@@ -7,10 +7,11 @@ use sonde_libsql::libsql::{Connection, Row};
 use uuid::Uuid;
 
 use super::resources::refused;
-use super::{LibsqlStore, resources, unavailable};
+use super::{LibsqlStore, resources, screenshots, unavailable};
 use crate::{
     AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
-    KeptAlert, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
+    KeptAlert, NewNotice, Resource, ResourceKind, Result, Screenshot, Shot, StoreError, Telling,
+    Told, WantedScreenshot,
 };
 
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
@@ -178,6 +179,58 @@ impl AlertStore for LibsqlStore {
         })
         .await
     }
+
+    async fn screenshots_wanted(
+        &self,
+        since: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WantedScreenshot>> {
+        self.read(async move |it| screenshots::wanted(it, since, at, limit).await)
+            .await
+    }
+
+    async fn claim_screenshot(&self, wanted: &WantedScreenshot, until: Timestamp) -> Result<bool> {
+        let wanted = wanted.clone();
+        self.write(async move |it| screenshots::claim(it, &wanted, until).await)
+            .await
+    }
+
+    async fn settle_screenshot(
+        &self,
+        claimed: &WantedScreenshot,
+        at: Timestamp,
+        shot: Shot,
+    ) -> Result<bool> {
+        let claimed = claimed.clone();
+        self.write(async move |it| screenshots::settle(it, &claimed, at, &shot).await)
+            .await
+    }
+
+    async fn screenshot(
+        &self,
+        workspace: &WorkspaceId,
+        incident: Uuid,
+    ) -> Result<Option<Screenshot>> {
+        let workspace = workspace.clone();
+        self.read(async move |it| screenshots::one(it, &workspace, incident).await)
+            .await
+    }
+
+    async fn screenshots_to_forget(
+        &self,
+        before: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, Uuid)>> {
+        self.read(async move |it| screenshots::old(it, before, at, limit).await)
+            .await
+    }
+
+    async fn forget_screenshot(&self, incident: Uuid) -> Result<()> {
+        self.write(async move |it| screenshots::forget(it, incident).await)
+            .await
+    }
 }
 
 async fn incidents(
@@ -203,7 +256,7 @@ async fn incidents(
     collect(connection.query(&sql, parameters).await?, incident).await
 }
 
-async fn collect<T>(
+pub(super) async fn collect<T>(
     mut rows: sonde_libsql::libsql::Rows,
     read: fn(&Row) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -280,7 +333,7 @@ fn telling(row: &Row) -> Result<Telling> {
 }
 
 /// A column of text that stands for something.
-fn parsed<T: DeserializeOwned>(row: &Row, column: i32) -> Result<T> {
+pub(super) fn parsed<T: DeserializeOwned>(row: &Row, column: i32) -> Result<T> {
     let text = row.get_str(column)?;
     serde_json::from_value(text.into()).map_err(|source| StoreError::Corrupt {
         what: "alert",

@@ -5,8 +5,15 @@
 //! the primary and forgets the comma between two.
 
 /// From each version to the next.
-pub(super) const MIGRATIONS: &[&str] =
-    &[MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    MONITORS,
+    REVISIONS,
+    RESOURCES,
+    REQUESTS,
+    POSITIONS,
+    ALERTS,
+    SCREENSHOTS,
+];
 
 const MONITORS: &str = "
 CREATE TABLE monitors (
@@ -443,4 +450,19 @@ CREATE TRIGGER tell INSTEAD OF INSERT ON tellings BEGIN
             SELECT 1 FROM incidents WHERE id = NEW.reminder ->> '$.incident' AND status = 'open'
         );
 END;
+";
+
+/// Pictures of incidents. A row is a claim until there is a picture, which `attempts` tells apart from earlier ones.
+const SCREENSHOTS: &str = "
+CREATE TABLE screenshots (
+    incident TEXT NOT NULL PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    claimed_until_us INTEGER NOT NULL,
+    taken_us INTEGER,
+    size INTEGER,
+    error TEXT
+) STRICT;
+CREATE INDEX screenshots_claimed ON screenshots (claimed_until_us);
+CREATE INDEX incidents_not_over ON incidents (opened_us) WHERE status <> 'resolved';
 ";

@@ -20,7 +20,7 @@ use super::configuration::Configuration;
 use crate::commands::up;
 use crate::exit::Error;
 use crate::roles::{Roles, Stage};
-use crate::{listen, outcomes, services};
+use crate::{listen, outcomes, pictures, services};
 
 /// Between two tries of a store that is away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -87,6 +87,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         store: Arc::clone(&store) as _,
         accounts: store,
         alerts: Arc::new(configuration.replica.primary().clone()),
+        pictures: pictures::open(&settings.screenshots, &settings.run.data)?,
         results: Arc::new(services::clickhouse(settings)?),
         queue: Arc::new(process.broker.clone()),
         bus: Arc::new(process.broker.clone()),

@@ -7,6 +7,7 @@ mod dispatcher;
 mod ingester;
 mod options;
 mod regions;
+mod screenshotter;
 mod topology;
 
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ struct Cast {
     checker: Option<checker::Role>,
     ingester: Option<ingester::Role>,
     api: Option<api::Role>,
+    screenshotter: Option<screenshotter::Role>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
@@ -172,6 +174,7 @@ impl Process {
             checker,
             ingester,
             api,
+            screenshotter,
         } = cast;
         if let Some(configuration) = configuration {
             configuration.start(self, roles);
@@ -187,6 +190,9 @@ impl Process {
         }
         if let Some(api) = api {
             api.start(roles);
+        }
+        if let Some(screenshotter) = screenshotter {
+            screenshotter.start(roles);
         }
     }
 
@@ -247,7 +253,8 @@ impl Cast {
         if process.plays(Role::Checker) {
             cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
-        if process.plays(Role::Dispatcher) || process.plays(Role::Api) {
+        let configured = [Role::Dispatcher, Role::Api, Role::Screenshotter];
+        if configured.into_iter().any(|role| process.plays(role)) {
             let configuration = configuration::Configuration::open(process, registry, readiness);
             let configuration = configuration.await?;
             if process.plays(Role::Dispatcher) {
@@ -256,6 +263,10 @@ impl Cast {
             }
             if process.plays(Role::Api) {
                 cast.api = Some(api::Role::new(process, &configuration).await?);
+            }
+            if process.plays(Role::Screenshotter) {
+                let role = screenshotter::Role::new(process, &configuration)?;
+                cast.screenshotter = Some(role);
             }
             cast.configuration = Some(configuration);
         }

@@ -7,6 +7,7 @@ mod oidc;
 mod options;
 mod reload;
 mod roles;
+mod screenshots;
 mod serve;
 
 use std::sync::{Arc, Mutex};
@@ -23,8 +24,8 @@ use sonde_queue::memory::MemoryQueue;
 use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
 use sonde_service::{OidcProvider, Parts, Service};
-use sonde_store::ConfigStore;
 use sonde_store::libsql::LibsqlStore;
+use sonde_store::{ConfigStore, Pictures};
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::configuration;
@@ -44,6 +45,9 @@ struct Machine {
     queue: Arc<MemoryQueue>,
     results: Arc<LibsqlResults>,
     store: Arc<LibsqlStore>,
+    pictures: Pictures,
+    /// Rung when an incident was opened.
+    opened: Arc<Notify>,
     maintenance: Arc<Mutex<Calendar>>,
     clock: Arc<dyn Clock>,
     settings: QueueSettings,
@@ -79,6 +83,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         clock: Arc::clone(&machine.clock),
     };
     machine.alert(&options, &mut roles, publish.subscribe(), public_url)?;
+    screenshots::start(&machine, &options, &mut roles)?;
     roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
     roles.spawn(Stage::Inflow, "outcomes", |stop| {
         crate::outcomes::hear(service.clone(), stop)
@@ -128,8 +133,9 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
 }
 
 impl Machine {
-    async fn open(options: &Options, settings: QueueSettings) -> anyhow::Result<Self> {
+    async fn open(options: &Options, settings: QueueSettings) -> Result<Self, Error> {
         let data = DataDirectory::lock(&options.data)?;
+        let pictures = options.screenshots.pictures(&options.data)?;
         let results = LibsqlResults::open(&data.results())
             .await
             .context("cannot open results")?;
@@ -148,6 +154,8 @@ impl Machine {
             queue,
             results: Arc::new(results),
             store: Arc::new(store),
+            pictures,
+            opened: Arc::default(),
             maintenance,
             clock: Arc::new(SystemClock),
             settings,
@@ -161,6 +169,7 @@ impl Machine {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.store) as _,
             alerts: Arc::clone(&self.store) as _,
+            pictures: self.pictures.clone(),
             results: Arc::clone(&self.results) as _,
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
@@ -191,6 +200,7 @@ impl Machine {
             partitions: PARTITIONS,
             public_url: Some(public_url),
             told: Arc::clone(&told),
+            opened: Arc::clone(&self.opened),
         };
         let sender = Sender::new(Egress::open(), options.allow_exec);
         let courier = Courier {
