@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, geteuid};
 use sonde_probe::Dialler;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
@@ -128,7 +128,7 @@ impl Browser {
         let group = Group::of(&child);
         let ended = timeout_at(until, child.wait()).await;
         // Also what the browser left behind.
-        group.end().await;
+        group.end(&mut child).await;
         proxy.reached_page().map_err(ShotError::NoPage)?;
         let status = ended.map_err(|_| ShotError::TooSlow)?;
         let status = status.map_err(ShotError::Run)?;
@@ -197,27 +197,34 @@ struct Group(Option<Pid>);
 
 impl Group {
     /// The child leads it.
-    fn of(child: &tokio::process::Child) -> Self {
+    fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Self(id.map(Pid::from_raw))
     }
 
     /// Returns when they are gone, so that nobody writes into a folder that is being removed.
-    async fn end(self) {
+    async fn end(mut self, leader: &mut Child) {
+        let _ = self.kill();
+        // A leader that nobody asked for is still there, if dead.
+        let _ = leader.wait().await;
         for _ in 0..LOOKS_FOR_THE_DEAD {
-            match self.0.map(|group| killpg(group, Signal::SIGKILL)) {
-                None | Some(Err(Errno::ESRCH)) => return,
-                Some(_) => sleep(BETWEEN_LOOKS).await,
+            if self.kill() == Err(Errno::ESRCH) {
+                break;
             }
+            sleep(BETWEEN_LOOKS).await;
         }
+        self.0 = None;
+    }
+
+    fn kill(&self) -> Result<(), Errno> {
+        self.0
+            .map_or(Err(Errno::ESRCH), |group| killpg(group, Signal::SIGKILL))
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
+        let _ = self.kill();
     }
 }
 
