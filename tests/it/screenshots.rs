@@ -17,7 +17,8 @@ use sonde_store::{
     AlertChange, AlertStore, Bucket, ConfigStore, IncidentChange, IncidentEventKind, Pictures,
 };
 use sonde_tests::services;
-use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::stub::http::{HttpStub, Received, Reply};
+use sonde_tests::stub::tcp::Refusing;
 use sonde_tests::wait_until;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::Notify;
@@ -69,6 +70,12 @@ pub(crate) fn look_at(png: &[u8]) -> (u32, u32, [u8; 3]) {
     (info.width, info.height, [last[0], last[1], last[2]])
 }
 
+/// A browser also looks for an icon.
+fn of_the_page(stub: &HttpStub) -> Vec<Received> {
+    let requests = stub.requests().into_iter();
+    requests.filter(|request| request.path == "/").collect()
+}
+
 /// Processes of this machine whose command line has this in it, and the groups that they are in.
 fn groups(part: &str) -> BTreeSet<i32> {
     processes(|_, command| command.contains(part))
@@ -116,7 +123,7 @@ async fn a_picture_shows_the_page_and_asks_for_it_as_a_visitor() {
     assert_eq!(look_at(&png), (1280, 800, COLOUR));
     let png = browser.take(&page, &dialler, 0.5).await.unwrap();
     assert_eq!(look_at(&png), (640, 400, COLOUR));
-    let requests = stub.requests();
+    let requests = of_the_page(&stub);
     assert_eq!(requests.len(), 2, "{requests:?}");
     for request in requests {
         assert_eq!(request.method, "GET");
@@ -131,15 +138,14 @@ async fn a_page_that_cannot_be_reached_has_no_picture() {
     let Some(browser) = browser() else {
         return;
     };
-    for (page, egress, expected) in [
-        ("http://127.0.0.1:1/", Egress::open(), "connection refused"),
-        ("https://127.0.0.1:1/", Egress::open(), "connection refused"),
-        (
-            "http://127.0.0.1:1/",
-            Egress::guarded(Vec::new()),
-            "the egress guard",
-        ),
+    let refusing = Refusing::new();
+    let guarded = Egress::guarded(Vec::new());
+    for (scheme, egress, expected) in [
+        ("http", Egress::open(), "connection refused"),
+        ("https", Egress::open(), "connection refused"),
+        ("http", guarded, "the egress guard"),
     ] {
+        let page = format!("{scheme}://{}/", refusing.address());
         let page = page.parse().unwrap();
         let shot = browser.take(&page, &dialler(egress), 1.0).await;
         let error = shot.unwrap_err();
@@ -313,7 +319,7 @@ async fn two_screenshotters_take_one_picture() {
         let png = pictures.get(&local, id).await.unwrap().unwrap();
         assert_eq!(look_at(&png).2, COLOUR);
     }
-    assert_eq!(stub.requests().len(), 3);
+    assert_eq!(of_the_page(&stub).len(), 3);
     stop.cancel();
     while let Some(ended) = running.join_next().await {
         ended.unwrap();
