@@ -40,7 +40,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 /// files of 256 MiB (in blocks of 512 bytes; what its processes share counts too), the lowest priority.
 const LIMITED: &str = r#"ulimit -c 0; ulimit -t 30; ulimit -f 524288; exec nice -n 19 "$@""#;
 
-/// As the vendor's tests run it: it asks nobody but us for anything, and keeps to the proxy in all it does.
+/// As the vendor's tests run it: it asks nobody but us for anything, and keeps to the proxy in all it does. The policy for
+/// WebRTC has two names, for older and newer ones; without it STUN goes around the proxy by UDP.
 const FLAGS: &[&str] = &[
     "--headless",
     "--disable-gpu",
