@@ -21,8 +21,8 @@ use sonde_seal::SealingKeys;
 use sonde_store::libsql::LibsqlStore;
 use sonde_store::{
     AlertChange, AlertStore, Annotation, Change, Changes, ConfigStore as _, DueNotice, Incident,
-    IncidentEvent, IncidentQuery, KeptAlert, NewNotice, Put, Resource, ResourceKind, Result,
-    Telling, Told,
+    IncidentEvent, IncidentQuery, KeptAlert, KeptReport, NewNotice, Put, Resolution, Resource,
+    ResourceKind, Result, Screenshot, Shot, Telling, Told, WantedScreenshot,
 };
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
@@ -46,6 +46,43 @@ async fn whoever_dies_between_two_steps_each_incident_is_told_once() {
     for together in steps.chunks(TOGETHER) {
         join_all(together.iter().map(|step| one_dies_after(*step))).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_hangs_or_leads_elsewhere_delays_nobody() {
+    let scene = Scene::new().await;
+    let (hour, elsewhere) = (Duration::from_hours(1), scene.receiver.url("/elsewhere"));
+    scene.receiver.set("/hangs", Reply::text("").after(hour));
+    scene
+        .receiver
+        .set("/leads", Reply::redirect(302, &elsewhere));
+    scene.receiver.set("/elsewhere", Reply::text(""));
+    scene.channel("hangs", &scene.receiver.url("/hangs")).await;
+    scene.channel("leads", &scene.receiver.url("/leads")).await;
+    scene.channel("private", "http://127.0.0.2:9/hook").await;
+    let _life = scene.start(usize::MAX).await;
+    scene.results(0, Outcome::Failed).await;
+    wait_until(PATIENCE, async || scene.told_to_all("opened")).await;
+    scene.results(1, Outcome::Ok).await;
+    wait_until(PATIENCE, async || scene.told_to_all("resolved")).await;
+    let local = WorkspaceId::local();
+    let told = async |channel: &str| scene.store.tellings_to(&local, channel, 100).await.unwrap();
+    wait_until(PATIENCE, async || {
+        let forbidden = |it: &Telling| {
+            let error = it.error.as_deref();
+            it.state == "failed" && error.is_some_and(|error| error.contains("egress guard"))
+        };
+        told("private").await.iter().any(forbidden)
+    })
+    .await;
+    wait_until(PATIENCE, async || {
+        let tried = |it: &Telling| it.state == "waiting" && it.attempts > 0;
+        told("leads").await.iter().any(tried)
+    })
+    .await;
+    assert!(told("hangs").await.iter().all(|it| it.state == "waiting"));
+    let paths = scene.receiver.requests().into_iter();
+    assert!(paths.map(|it| it.path).all(|path| path != "/elsewhere"));
 }
 
 async fn one_dies_after(steps: usize) {
@@ -94,22 +131,29 @@ impl Scene {
         let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
         let mut change = Change::new(WorkspaceId::local(), None);
         change.puts = MONITORS.map(|name| Put::monitor(monitor(name))).into();
-        let channel = json!({ "send": { "webhook": { "url": receiver.url("/hook") } } });
-        let channel = Put::other(ResourceKind::Channel, "hook", channel.to_string());
-        change.puts.push(channel);
         store.change(change).await.unwrap();
 
         let queue = MemoryQueue::new();
         let topology = Topology::new(&settings(), &[Region::local()], 1);
         queue.declare(&topology).await.unwrap();
-        Self {
+        let scene = Self {
             election: MemoryElection::new(queue.clone()),
             queue,
             store: Arc::new(store),
             receiver,
             begin: SystemClock.now() - INTERVAL,
             _folder: folder,
-        }
+        };
+        scene.channel("hook", &scene.receiver.url("/hook")).await;
+        scene
+    }
+
+    async fn channel(&self, id: &str, url: &str) {
+        let send = json!({ "send": { "webhook": { "url": url } } });
+        let mut change = Change::new(WorkspaceId::local(), None);
+        let channel = Put::other(ResourceKind::Channel, id, send.to_string());
+        change.puts.push(channel);
+        self.store.change(change).await.unwrap();
     }
 
     /// One that dies after so many steps.
@@ -122,7 +166,7 @@ impl Scene {
         });
         let courier = Courier {
             store: Arc::clone(&store),
-            sender: Sender::new(Egress::open(), false).unwrap(),
+            sender: Sender::new(only_here(), false, None).unwrap(),
             clock: Arc::new(SystemClock),
             told: Arc::new(Notify::new()),
         };
@@ -136,6 +180,7 @@ impl Scene {
             task_keys: SealingKeys::none(),
             public_url: None,
             courier: Arc::new(courier),
+            opened: Arc::new(Notify::new()),
             metrics: AlerterMetrics::default(),
         };
         let (feed, told) = mpsc::channel(1);
@@ -168,7 +213,8 @@ impl Scene {
     fn told(&self) -> BTreeMap<String, Vec<String>> {
         let mut seen = Vec::new();
         let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for request in self.receiver.requests() {
+        let requests = self.receiver.requests().into_iter();
+        for request in requests.filter(|request| request.path == "/hook") {
             let notice: Value = serde_json::from_slice(&request.body).unwrap();
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             let id = request.headers["webhook-id"].clone();
@@ -208,6 +254,11 @@ impl Scene {
 
 fn settings() -> QueueSettings {
     sonde_config::parse_queues("queues.toml", DEFAULT_QUEUES).unwrap()
+}
+
+/// The guard, with the receiver's address allowed.
+fn only_here() -> Egress {
+    Egress::guarded(vec!["127.0.0.1/32".parse().unwrap()])
 }
 
 fn monitor(name: &str) -> Monitor {
@@ -259,6 +310,8 @@ macro_rules! mortal {
 mortal! {
     async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>>;
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>>;
+    async fn heartbeat(&self, workspace: &WorkspaceId, monitor: &MonitorId) -> Result<Option<String>>;
+    async fn reports(&self) -> Result<Vec<KeptReport>>;
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
     async fn take_over(&self) -> Result<u64>;
     async fn decide(&self, change: AlertChange) -> Result<()>;
@@ -266,8 +319,16 @@ mortal! {
     async fn incident(&self, workspace: &WorkspaceId, id: Uuid) -> Result<Option<Incident>>;
     async fn incident_events(&self, workspace: &WorkspaceId, id: Uuid) -> Result<Vec<IncidentEvent>>;
     async fn annotate(&self, workspace: &WorkspaceId, id: Uuid, annotation: Annotation, by: &str, at: Timestamp) -> Result<bool>;
+    async fn resolve(&self, workspace: &WorkspaceId, resolution: Resolution) -> Result<bool>;
     async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>>;
     async fn told(&self, id: Uuid, at: Timestamp, told: Told, reminder: Option<NewNotice>) -> Result<()>;
+    async fn forget(&self, told: Timestamp, resolved: Timestamp, most: u32) -> Result<u64>;
+    async fn screenshots_wanted(&self, since: Timestamp, at: Timestamp, limit: u32) -> Result<Vec<WantedScreenshot>>;
+    async fn claim_screenshot(&self, wanted: &WantedScreenshot, until: Timestamp) -> Result<bool>;
+    async fn settle_screenshot(&self, claimed: &WantedScreenshot, at: Timestamp, shot: Shot) -> Result<bool>;
+    async fn screenshot(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Option<Screenshot>>;
+    async fn screenshots_to_forget(&self, before: Timestamp, at: Timestamp, limit: u32) -> Result<Vec<(WorkspaceId, Uuid)>>;
+    async fn forget_screenshot(&self, incident: Uuid) -> Result<()>;
     async fn tellings_to(&self, workspace: &WorkspaceId, channel: &str, limit: u32) -> Result<Vec<Telling>>;
     async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>>;
 }

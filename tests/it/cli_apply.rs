@@ -311,9 +311,7 @@ async fn an_export_is_a_file_that_changes_nothing() {
     shell.ends(0, &["apply", "-y"]).await;
     let export = shell.ends(0, &["export"]).await;
     assert!(
-        export
-            .stdout
-            .starts_with("# All monitors of http://127.0.0.1:"),
+        export.stdout.starts_with("# All that http://127.0.0.1:"),
         "{export:?}"
     );
     assert!(

@@ -285,6 +285,34 @@ async fn a_key_that_writes_makes_runs_changes_and_deletes_a_monitor() {
 }
 
 #[tokio::test]
+async fn a_key_for_alerts_sees_incidents_and_does_something_about_them() {
+    let house = House::new().await;
+    let mut agent = house.agent(&["alerts:read", "alerts:write"], None).await;
+    let mut names = agent.names().await;
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "acknowledge_incident",
+            "comment_incident",
+            "get_incident",
+            "list_incidents",
+            "resolve_incident"
+        ]
+    );
+    let none = agent.does("list_incidents", json!({ "status": "open" }));
+    assert_eq!(none.await, json!({ "incidents": [] }));
+    let id = "00000000-0000-0000-0000-000000000009";
+    for tool in ["get_incident", "acknowledge_incident", "resolve_incident"] {
+        let why = agent.refuses(tool, json!({ "id": id })).await;
+        assert!(why.contains(&format!("incident `{id}` not found")), "{why}");
+    }
+    let why = agent.refuses("comment_incident", json!({ "id": id, "text": "" }));
+    assert!(why.await.contains("1 to 10000"));
+    assert_eq!(agent.end().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn what_the_server_refuses_is_told_to_the_agent_with_its_place() {
     let house = House::new().await;
     let mut agent = house.agent(&WRITES, None).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sonde_tests::api::Caller;
-use sonde_tests::fleet::{Fleet, FleetOptions};
+use sonde_tests::fleet::{Fleet, FleetOptions, Role};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
 
@@ -68,6 +68,45 @@ async fn each_incident_is_told_once_whatever_dies() {
     );
     fleet.engine.as_mut().unwrap().process.restart().await;
     fleet.settle(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_region_that_is_cut_off_is_one_incident_and_none_of_its_targets() {
+    let options = FleetOptions {
+        monitors: MONITORS,
+        dispatchers: 1,
+        ingesters: 1,
+        alerters: 1,
+        target_delay: Duration::ZERO,
+        ..FleetOptions::default()
+    };
+    let Some(fleet) = Fleet::start("alert-region", options).await else {
+        return;
+    };
+    let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+    let (_api, owner) = fleet.owned().await;
+    let hook = json!({ "send": { "webhook": { "url": receiver.url("/hook") } } });
+    let (status, made) = owner
+        .call(Method::PUT, "/v1/channels/hook", Some(&hook))
+        .await;
+    assert_eq!(status, 201, "{made}");
+    fleet.flows().await;
+    let mut checkers = fleet.checkers.iter();
+    let there = checkers.find(|it| it.role == Role::Checker { region: "iad" });
+    let there = there.unwrap();
+    there.broker.silence();
+    wait_until(PATIENCE, async || told(&receiver).contains_key("@iad")).await;
+    there.broker.heal();
+    wait_until(PATIENCE, async || told(&receiver)["@iad"].len() == 2).await;
+    let expected = BTreeMap::from([(
+        "@iad".to_owned(),
+        vec!["opened".to_owned(), "resolved".to_owned()],
+    )]);
+    assert_eq!(told(&receiver), expected);
+    let (_, page) = owner.get("/v1/incidents").await;
+    let incidents = page["incidents"].as_array().unwrap();
+    assert_eq!(incidents.len(), 1, "{page}");
+    assert_eq!(incidents[0]["monitor"], "@iad");
 }
 
 async fn open(owner: &Caller) -> usize {

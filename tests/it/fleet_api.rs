@@ -75,7 +75,8 @@ async fn it_works_over_regions_and_answers_while_the_primary_is_away() {
         .await;
     assert_eq!(key.get("/v1/monitors/web").await.0, 200);
     dispatchers_mark_what_is_in_maintenance(&owner).await;
-    reads_go_on_without_the_primary(&mut fleet, &owner, &key).await;
+    let job = jobs_tell_that_they_are_well(&owner).await;
+    reads_go_on_without_the_primary(&mut fleet, &owner, &key, &job).await;
 }
 
 async fn dispatchers_mark_what_is_in_maintenance(owner: &Caller) {
@@ -95,6 +96,33 @@ async fn dispatchers_mark_what_is_in_maintenance(owner: &Caller) {
     wait_until(PATIENCE, async || newest().await == false).await;
 }
 
+/// The path that one calls.
+async fn jobs_tell_that_they_are_well(owner: &Caller) -> String {
+    let monitor = json!({ "id": "backup", "heartbeat": {}, "interval": "1h" });
+    let (status, made) = owner.post("/v1/monitors", &monitor).await;
+    assert_eq!(status, 201, "{made}");
+    let (_, address) = owner.get("/v1/monitors/backup/heartbeat").await;
+    let url: reqwest::Url = address["url"].as_str().unwrap().parse().unwrap();
+    let job = url.path().to_owned();
+    assert_eq!(owner.post(&job, &json!({ "status": "fail" })).await.0, 204);
+    wait_until(PATIENCE, async || {
+        let (_, page) = owner.get("/v1/monitors/backup/results").await;
+        page["results"][0]["outcome"] == "failed"
+    })
+    .await;
+    let (_, summary) = owner.get("/v1/monitors/backup/summary").await;
+    assert_eq!(
+        (&summary["failed"], &summary["missed"]),
+        (&json!(1), &json!(0))
+    );
+    // Nobody checks where they come from.
+    let (_, regions) = owner.get("/v1/regions").await;
+    assert!(!regions.to_string().contains("push"), "{regions}");
+    let (_, ledger) = owner.get("/v1/ledger").await;
+    assert!(!ledger.to_string().contains("push"), "{ledger}");
+    job
+}
+
 async fn every_question_has_an_answer(owner: &Caller) {
     for path in [
         "/v1/monitors/web/summary",
@@ -109,8 +137,15 @@ async fn every_question_has_an_answer(owner: &Caller) {
     }
 }
 
-async fn reads_go_on_without_the_primary(fleet: &mut Fleet, owner: &Caller, key: &Caller) {
+async fn reads_go_on_without_the_primary(
+    fleet: &mut Fleet,
+    owner: &Caller,
+    key: &Caller,
+    job: &str,
+) {
     fleet.libsql.process.kill();
+    // A job is heard all the same.
+    assert_eq!(owner.get(job).await.0, 204);
     let stale = key.send(Method::GET, "/v1/monitors/web", None).await;
     assert_eq!(stale.status(), 200);
     assert!(stale.headers().contains_key("sonde-stale"));
@@ -134,6 +169,35 @@ async fn reads_go_on_without_the_primary(fleet: &mut Fleet, owner: &Caller, key:
     let fresh = key.send(Method::GET, "/v1/monitors/other", None).await;
     assert_eq!(fresh.status(), 200);
     assert!(!fresh.headers().contains_key("sonde-stale"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_told_to_come_again_while_the_broker_is_away() {
+    let options = FleetOptions {
+        monitors: 1,
+        dispatchers: 1,
+        ingesters: 1,
+        regions: vec!["fra"],
+        empty_regions: vec!["fra"],
+        private_broker: true,
+        ..FleetOptions::default()
+    };
+    let Some(mut fleet) = Fleet::start("api-heartbeat", options).await else {
+        return;
+    };
+    let (_api, owner) = fleet.owned().await;
+    let job = jobs_tell_that_they_are_well(&owner).await;
+    fleet.broker.as_mut().unwrap().process.kill();
+    let away = owner.send(Method::GET, &job, None).await;
+    assert_eq!(away.status(), 503);
+    assert!(away.headers().contains_key("retry-after"));
+    fleet.broker.as_mut().unwrap().process.restart().await;
+    wait_until(PATIENCE, async || owner.get(&job).await.0 == 204).await;
+    wait_until(PATIENCE, async || {
+        let (_, page) = owner.get("/v1/monitors/backup/results").await;
+        page["results"][0]["outcome"] == "ok"
+    })
+    .await;
 }
 
 /// Nothing is dispatched here and nobody checks, so that what is made up goes nowhere.

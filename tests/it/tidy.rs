@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 6] = [
         "sonde-checker",
         "sonde-ingester",
         "sonde-alert",
+        "sonde-screenshot",
         "sonde-api",
         "sonde-web",
     ],
@@ -30,13 +31,15 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// Dependencies that stay behind one crate's interface, so that replacing one is a change in one place.
-const OWNED: [(&str, &[&str]); 8] = [
+const OWNED: [(&str, &[&str]); 10] = [
     ("backoff", &["sonde-probe"]),
     ("chacha20poly1305", &["sonde-seal"]),
     ("clickhouse", &["sonde-results"]),
     ("hickory-resolver", &["sonde-probe"]),
     ("lapin", &["sonde-queue"]),
+    ("lettre", &["sonde-alert"]),
     ("libsql", &["sonde-libsql"]),
+    ("object_store", &["sonde-store"]),
     ("openidconnect", &["sonde-service"]),
     ("surge-ping", &["sonde-probe"]),
 ];

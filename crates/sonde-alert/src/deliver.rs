@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Clock, Timestamp};
-use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
+use sonde_core::{Clock, IncidentCause, Timestamp};
+use sonde_notify::{ChannelConfig, Message, Notice, NoticeEvent, ReportNotice};
 use sonde_store::{AlertStore, DueNotice, StoreError, Told};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use uuid::Uuid;
 
 use crate::notices::reminder;
@@ -27,6 +28,14 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// For about a day.
 const MOST_ATTEMPTS: u32 = 150;
+/// What was told is in the log of its channel for so long: nobody asks after a month why a message did not come.
+const KEEP_NOTICES: Duration = Duration::from_hours(30 * 24);
+/// The timeline of what is over, for those who look at a year; that there was an incident is kept for ever.
+const KEEP_TIMELINES: Duration = Duration::from_hours(365 * 24);
+/// Rows at once, a few milliseconds of the one writer.
+const FORGET: u32 = 500;
+const FORGET_MORE: Duration = Duration::from_mins(1);
+const FORGET_AGAIN: Duration = Duration::from_hours(1);
 /// Of one try.
 const LONGEST_TRY: Duration = Duration::from_secs(20);
 
@@ -41,13 +50,39 @@ pub struct Courier {
 impl Courier {
     /// Until `stop`; what is under way then may be told again.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let this = self;
+        tokio::select! {
+            () = Arc::clone(&self).deliver(stop) => {}
+            () = self.forget() => {}
+        }
+    }
+
+    /// What was told long ago, little by little, for ever.
+    async fn forget(&self) {
+        loop {
+            let now = self.clock.now();
+            let (told, resolved) = (now - KEEP_NOTICES, now - KEEP_TIMELINES);
+            let forgotten = self.store.forget(told, resolved, FORGET).await;
+            let forgotten = forgotten.unwrap_or_else(|error| {
+                let error = sonde_core::chain(&error);
+                tracing::warn!(error, "cannot forget what was told long ago");
+                0
+            });
+            let wait = if forgotten > 0 {
+                FORGET_MORE
+            } else {
+                FORGET_AGAIN
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn deliver(self: Arc<Self>, stop: CancellationToken) {
         let mut tries = JoinSet::new();
         let mut under_way: HashSet<Uuid> = HashSet::new();
         loop {
-            for notice in this.due().await {
+            for notice in self.due().await {
                 if under_way.len() < MOST && under_way.insert(notice.id) {
-                    tries.spawn(Arc::clone(&this).try_one(notice));
+                    tries.spawn(Arc::clone(&self).try_one(notice));
                 }
             }
             tokio::select! {
@@ -58,7 +93,7 @@ impl Courier {
                         under_way.remove(&id);
                     }
                 }
-                () = this.told.notified() => {}
+                () = self.told.notified() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
@@ -83,12 +118,20 @@ impl Courier {
     }
 
     async fn tell(&self, due: DueNotice) -> Result<(), StoreError> {
-        let (channel, notice) = match self.read(&due).await? {
+        let now = self.clock.now();
+        let mut read = self.read(&due).await?;
+        if let Ok((_, News::Incident(notice))) = &mut read {
+            notice.incident.screenshot = self.screenshot(notice).await?;
+        }
+        let read = read.and_then(|(channel, news)| {
+            let message = news.message(&channel, now);
+            let message = message.ok_or("a channel of this kind takes no reports")?;
+            Ok((channel, news, message))
+        });
+        let (channel, news, message) = match read {
             Ok(read) => read,
             Err(error) => return self.settle(&due, Told::Failed { error }, None).await,
         };
-        let now = self.clock.now();
-        let message = channel.send.message(&notice, now);
         let sent = timeout(LONGEST_TRY, self.sender.send(message)).await;
         let sent = sent.unwrap_or_else(|_| Err(SendError::again("no answer in time")));
         let told = match sent {
@@ -107,10 +150,22 @@ impl Courier {
         if let Told::Failed { error } | Told::Again { error, .. } = &told {
             tracing::warn!(error, channel.id = due.channel, notice.id = %due.id, "cannot tell a notice");
         }
-        let reminder = reminds(&channel, &notice, now)
-            .filter(|_| told == Told::Sent)
-            .map(|at| reminder(&notice, &due.channel, at));
+        let reminder = news.incident().and_then(|notice| {
+            let at = reminds(&channel, notice, now).filter(|_| told == Told::Sent);
+            Some(reminder(notice, &due.channel, at?))
+        });
         self.settle(&due, told, reminder).await
+    }
+
+    /// There may be a picture by now.
+    async fn screenshot(&self, notice: &Notice) -> Result<Option<Url>, StoreError> {
+        let Some(place) = place_of_screenshot(notice) else {
+            return Ok(None);
+        };
+        let incident = notice.incident.id;
+        let screenshot = self.store.screenshot(&notice.workspace, incident).await?;
+        let is_taken = screenshot.is_some_and(|it| it.taken.is_some());
+        Ok(is_taken.then_some(place))
     }
 
     async fn settle(
@@ -128,7 +183,7 @@ impl Courier {
     async fn read(
         &self,
         due: &DueNotice,
-    ) -> Result<Result<(ChannelConfig, Notice), String>, StoreError> {
+    ) -> Result<Result<(ChannelConfig, News), String>, StoreError> {
         let Some(channel) = self.store.channel(&due.workspace, &due.channel).await? else {
             return Ok(Err("the channel was removed".to_owned()));
         };
@@ -142,10 +197,44 @@ impl Courier {
     }
 }
 
+/// The picture's place on the page of its incident, where who may not see the one sees neither.
+fn place_of_screenshot(notice: &Notice) -> Option<Url> {
+    let mut link = notice.link.clone()?;
+    link.set_fragment(Some("screenshot"));
+    Some(link)
+}
+
+/// What an outbox holds.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum News {
+    Incident(Box<Notice>),
+    Report(Box<ReportNotice>),
+}
+
+impl News {
+    fn incident(&self) -> Option<&Notice> {
+        match self {
+            Self::Incident(notice) => Some(notice),
+            Self::Report(_) => None,
+        }
+    }
+
+    fn message(&self, channel: &ChannelConfig, at: Timestamp) -> Option<Message> {
+        match self {
+            Self::Incident(notice) => Some(channel.send.message(notice, at)),
+            Self::Report(report) => channel.send.report(report, at),
+        }
+    }
+}
+
 /// When a channel is to be told again, if nobody does anything.
 fn reminds(channel: &ChannelConfig, notice: &Notice, now: Timestamp) -> Option<Timestamp> {
     let first = matches!(notice.event, NoticeEvent::Opened | NoticeEvent::Reminded);
-    channel.repeat.filter(|_| first).map(|repeat| now + repeat)
+    // Of what takes weeks its thresholds remind.
+    let is_slow = notice.incident.cause == IncidentCause::CertificateExpiring;
+    let repeat = channel.repeat.filter(|_| first && !is_slow)?;
+    channel.when(now + repeat)
 }
 
 fn pause(attempts: u32) -> Duration {

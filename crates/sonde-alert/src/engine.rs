@@ -3,6 +3,11 @@
 //! Pure: whoever runs it writes a [`Decision`] down, and tells it whether that went well. What depends on others is told
 //! when it is known that these are not the cause.
 
+mod draft;
+mod expiry;
+mod heartbeats;
+mod places;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -18,9 +23,6 @@ use sonde_store::{AlertChange, Calendar, Changes, IncidentEventKind, KeptAlert};
 use crate::decide::{KeptState, MonitorState, OpenIncident, Quiet, Transition};
 use crate::notices::{self, Fault};
 use crate::routes::Routes;
-
-mod draft;
-mod places;
 
 use draft::Draft;
 use places::Places;
@@ -49,6 +51,8 @@ pub struct Engine {
     places: Places,
     /// In which it decides.
     term: u64,
+    /// Heartbeats that are late, of which nobody has said so.
+    late: BTreeSet<Key>,
 }
 
 /// One monitor, and what is known of it.
@@ -64,12 +68,12 @@ pub(crate) struct Watched {
     asked: Option<Timestamp>,
 }
 
-/// A monitor that is removed or paused, and its incident, which ends.
+/// A monitor that is removed or paused, and its incidents, which end.
 #[derive(Debug)]
 struct Gone {
     key: Key,
     version: u64,
-    open: Option<IncidentNotice>,
+    open: Vec<IncidentNotice>,
 }
 
 /// What is to be written down, and what it is to become once it is.
@@ -119,8 +123,12 @@ impl Engine {
                 continue;
             }
             let state = serde_json::from_str::<KeptState>(&kept.body).ok();
-            let incident = state.and_then(|state| state.incident);
-            let open = incident.map(|incident| notices::outline(&key.1, &incident));
+            let (incident, expiring) = state
+                .map(|state| (state.incident, state.expiring))
+                .unwrap_or_default();
+            let incident = incident.map(|incident| notices::outline(&key.1, &incident));
+            let expiring = expiring.map(|it| notices::outline_of_expiring(&key.1, &it));
+            let open = incident.into_iter().chain(expiring).collect();
             engine.gone.push(Gone {
                 key,
                 version: kept.version,
@@ -164,6 +172,18 @@ impl Engine {
         }
         for monitor in changed {
             self.watch(monitor, now);
+        }
+    }
+
+    /// Of what somebody else wrote down meanwhile: takes that over. What was observed of others stays.
+    pub fn catch_up(&mut self, kept: Vec<KeptAlert>, now: Timestamp) {
+        for kept in kept {
+            let key = (kept.workspace.clone(), kept.monitor.clone());
+            self.places.catch_up(&key, &kept, now);
+            let watched = self.watched.get(&key);
+            if watched.is_some_and(|watched| watched.version < kept.version) {
+                self.restore(kept, now);
+            }
         }
     }
 
@@ -220,7 +240,10 @@ impl Engine {
         self.unlink(key, Some(&watched.monitor));
         self.touched.remove(key);
         let incident = watched.state.take_incident();
-        let open = incident.map(|incident| notices::describe(&watched, &incident, now));
+        let incident = incident.map(|incident| notices::describe(&watched, &incident, now));
+        let expiring = watched.state.take_expiring();
+        let expiring = expiring.map(|it| notices::describe_expiring(&watched, &it, now));
+        let open = incident.into_iter().chain(expiring).collect();
         self.gone.push(Gone {
             key: key.clone(),
             version: watched.version,
@@ -340,6 +363,12 @@ impl Engine {
             None => self.reconsider(&mut watched, draft),
         }
         self.ask(&mut watched, draft);
+        if let Some(expiry) = watched.state.decide_expiry(&watched.monitor, draft.now) {
+            draft.record_expiry(&watched, &expiry);
+        }
+        if watched.is_late(draft.now) {
+            self.late.insert(key.clone());
+        }
         draft.keep(key, &watched);
         self.watched.insert(key.clone(), watched);
     }
@@ -523,6 +552,9 @@ impl Decision {
 
 /// How long it takes at most until it is known that something is down, or up again.
 fn time_to_tell(monitor: &Monitor) -> Duration {
+    if let Some(heartbeat) = monitor.spec.heartbeat() {
+        return monitor.interval + heartbeat.grace;
+    }
     let rounds = monitor.alert.fail_after.max(monitor.alert.recover_after);
     monitor.interval * (rounds + 1) + monitor.timeout
 }

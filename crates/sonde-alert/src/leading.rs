@@ -7,7 +7,7 @@ use std::time::Duration;
 use sonde_core::{Check, CheckResult, RunId, Timestamp};
 use sonde_notify::ChannelConfig;
 use sonde_queue::{Leader, Outgoing, Queue, QueueName, Route, TaskMessage, Topic};
-use sonde_store::{Calendar, Changes, StoreError};
+use sonde_store::{Calendar, Changes, IncidentChange, IncidentEventKind, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Ask, Decision, Engine};
 use crate::intake::{PREFETCH, Taken, intake};
+use crate::lateness::Lateness;
 use crate::routes::{self, Routes};
 use crate::run::{Alerter, Known, TermError};
 
@@ -24,7 +25,7 @@ const READ_AHEAD: usize = 256;
 const MOST_AT_ONCE: usize = 500;
 /// What nothing is heard of is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
-/// Channels are read anew so often without being told, because what tells may get lost.
+/// Channels, and what people decided, are read anew so often without being told, because what tells may get lost.
 const REREAD: Duration = Duration::from_secs(30);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub(crate) enum End {
 pub(crate) struct Leading<'a> {
     alerter: &'a Alerter,
     engine: Engine,
+    lateness: Lateness,
     routes: Routes,
     queue: Arc<dyn Queue>,
     waiting: mpsc::Receiver<Taken>,
@@ -55,7 +57,8 @@ enum Wake {
     End(End),
     Changes(Changes),
     Results(Taken),
-    Channels,
+    /// Something may have changed at the store.
+    Told,
     Look,
 }
 
@@ -77,9 +80,9 @@ impl<'a> Leading<'a> {
                 () = stop.cancelled() => Wake::End(End::Stopped),
                 () = leader.lost() => Wake::End(End::Lost),
                 changes = feed.recv() => changes.map_or(Wake::End(End::FeedEnded), Wake::Changes),
-                Ok(_) = told.next() => Wake::Channels,
+                Ok(_) = told.next() => Wake::Told,
                 Some(taken) = this.waiting.recv() => Wake::Results(taken),
-                _ = this.rereads.tick() => Wake::Channels,
+                _ = this.rereads.tick() => Wake::Told,
                 _ = this.looks.tick() => Wake::Look,
             };
             let mut batch = Vec::new();
@@ -91,7 +94,10 @@ impl<'a> Leading<'a> {
                     known.apply(&mut changes);
                     this.engine.follow(&changes, this.now());
                 }
-                Wake::Channels => this.reread().await,
+                Wake::Told => {
+                    this.reread().await;
+                    this.catch_up().await;
+                }
                 Wake::Results(taken) => batch.push(taken),
             }
             while batch.len() < READ_AHEAD
@@ -99,6 +105,7 @@ impl<'a> Leading<'a> {
             {
                 batch.push(more);
             }
+            let nothing_waits = batch.is_empty();
             let results: Vec<&CheckResult> = batch.iter().flat_map(|it| &it.results).collect();
             alerter.metrics.results.inc_by(results.len() as u64);
             for result in results {
@@ -108,6 +115,13 @@ impl<'a> Leading<'a> {
                 return Ok(end);
             }
             acknowledge(batch).await;
+            if nothing_waits {
+                let (queue, now) = (&*this.queue, alerter.clock.now());
+                let calendar = &mut known.calendar;
+                this.lateness
+                    .tell(&mut this.engine, queue, calendar, now)
+                    .await;
+            }
             if stop.is_cancelled() {
                 return Ok(End::Stopped);
             }
@@ -141,6 +155,7 @@ impl<'a> Leading<'a> {
         let mut this = Self {
             alerter,
             engine,
+            lateness: Lateness::new(alerter.partitions),
             routes: Routes::default(),
             queue,
             waiting,
@@ -186,6 +201,10 @@ impl<'a> Leading<'a> {
                     if !decision.change.notices.is_empty() {
                         self.alerter.courier.told.notify_one();
                     }
+                    let opened = |it: &IncidentChange| it.event == IncidentEventKind::Opened;
+                    if decision.change.incidents.iter().any(opened) {
+                        self.alerter.opened.notify_one();
+                    }
                     return None;
                 }
                 Err(StoreError::Conflict) => return Some(End::Conflict),
@@ -223,6 +242,17 @@ impl<'a> Leading<'a> {
         if let Err(error) = self.queue.publish(messages).await {
             let error = sonde_core::chain(&error);
             tracing::warn!(error, "cannot ask other regions about a failure");
+        }
+    }
+
+    /// With what people decided meanwhile; while that cannot be read, the next write finds it out.
+    async fn catch_up(&mut self) {
+        match self.alerter.store.alert_states().await {
+            Ok(kept) => self.engine.catch_up(kept, self.now()),
+            Err(error) => {
+                let error = sonde_core::chain(&error);
+                tracing::warn!(error, "cannot read what people decided meanwhile");
+            }
         }
     }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use sonde_core::{
-    CheckResult, FailedAssertion, MonitorId, Outcome, Reason, Timestamp, WorkspaceId,
+    CheckResult, FailedAssertion, IncidentCause, MonitorId, Outcome, Reason, Timestamp, WorkspaceId,
 };
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent, RegionNotice};
 use sonde_store::{IncidentEventKind, NewNotice};
 use uuid::Uuid;
 
-use crate::decide::{OpenIncident, Quiet, RegionView};
+use crate::decide::{Expiring, OpenIncident, Quiet, RegionView};
 use crate::engine::Watched;
 use crate::routes::{Route, Routes};
 
@@ -83,6 +83,64 @@ pub(crate) fn outline(monitor: &MonitorId, incident: &OpenIncident) -> IncidentN
         failed: Vec::new(),
         tags: Vec::new(),
         caused_by,
+        screenshot: None,
+    }
+}
+
+/// A certificate of a monitor that is watched.
+pub(crate) fn describe_expiring(
+    watched: &Watched,
+    expiring: &Expiring,
+    now: Timestamp,
+) -> IncidentNotice {
+    let monitor = &watched.monitor;
+    let regions = monitor.regions.iter().map(|region| {
+        let ends = watched.state.certificate_ends(region);
+        let is_near = ends.is_some_and(|ends| ends <= expiring.ends);
+        RegionNotice {
+            region: region.clone(),
+            outcome: if is_near {
+                Outcome::Degraded
+            } else {
+                Outcome::Ok
+            },
+            reason: is_near.then_some(Reason::AssertionTls),
+            message: ends.map(|ends| format!("the certificate ends {ends}")),
+            since: expiring.opened_at,
+        }
+    });
+    let left = expiring.ends.since(now).as_secs() / (24 * 60 * 60);
+    IncidentNotice {
+        name: monitor.name.clone(),
+        target: monitor.target(),
+        regions: regions.collect(),
+        failed: vec![FailedAssertion {
+            assertion: "tls.days_left".to_owned(),
+            expected: format!("> {}", expiring.days),
+            seen: left.to_string(),
+        }],
+        tags: monitor.tags.clone(),
+        ..outline_of_expiring(&monitor.id, expiring)
+    }
+}
+
+/// What is known of it alone.
+pub(crate) fn outline_of_expiring(monitor: &MonitorId, expiring: &Expiring) -> IncidentNotice {
+    IncidentNotice {
+        id: expiring.id,
+        monitor: monitor.clone(),
+        name: monitor.to_string(),
+        target: String::new(),
+        cause: IncidentCause::CertificateExpiring,
+        opened_at: expiring.opened_at,
+        resolved_at: None,
+        acknowledged_by: None,
+        flapping: false,
+        regions: Vec::new(),
+        failed: Vec::new(),
+        tags: Vec::new(),
+        caused_by: None,
+        screenshot: None,
     }
 }
 
@@ -115,13 +173,18 @@ pub(crate) fn of<'a>(
         IncidentEventKind::Opened => routes.of(workspace, incident).collect(),
         _ => routes.all_of(workspace).collect(),
     };
-    taken_by.into_iter().map(move |route| {
+    taken_by.into_iter().filter_map(move |route| {
         let name = format!("{}/{}/{event:?}/{}", incident.id, route.id, now.as_micros());
         let is_first = event == IncidentEventKind::Opened;
         let after = if is_first {
             route.config.after
         } else {
             Duration::ZERO
+        };
+        // Who was told hears how it went on, also when others are on call by then.
+        let due = match route.config.when(now + after) {
+            None if is_first => return None,
+            due => due.unwrap_or(now),
         };
         let notice = Notice {
             id: Uuid::new_v5(&NAMESPACE, name.as_bytes()),
@@ -131,7 +194,7 @@ pub(crate) fn of<'a>(
             incident: incident.clone(),
             link: routes.link(incident),
         };
-        queued(&notice, &route.id, now + after, !is_first)
+        Some(queued(&notice, &route.id, due, !is_first))
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use sonde_core::{Clock, PackedMonitor, QueueSettings};
 use sonde_queue::{Bus, Election, Leader, Office, QueueError, QueueName, SealingKeys};
 use sonde_store::{AlertStore, Calendar, Changes, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -59,6 +59,8 @@ pub struct Alerter {
     pub public_url: Option<Url>,
     /// Tells what the leader has decided.
     pub courier: Arc<Courier>,
+    /// Rung when an incident was opened.
+    pub opened: Arc<Notify>,
     pub metrics: AlerterMetrics,
 }
 

@@ -13,6 +13,8 @@ use sonde_probe::Egress;
 use tokio::io::AsyncWriteExt as _;
 use url::{Host, Url};
 
+use crate::mail::Mailer;
+
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Of an answer, to see whether it says that it took the message, or why not.
 const LARGEST_ANSWER: usize = 16 * 1024;
@@ -25,6 +27,8 @@ pub struct Sender {
     egress: Egress,
     /// Whether channels may run commands here.
     allow_exec: bool,
+    /// None where no SMTP server is set.
+    mailer: Option<Mailer>,
 }
 
 /// Why something was not sent.
@@ -47,7 +51,7 @@ impl SendError {
         }
     }
 
-    fn never(error: impl Into<String>) -> Self {
+    pub(crate) fn never(error: impl Into<String>) -> Self {
         Self {
             is_final: true,
             ..Self::again(error)
@@ -56,7 +60,11 @@ impl SendError {
 }
 
 impl Sender {
-    pub fn new(egress: Egress, allow_exec: bool) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        egress: Egress,
+        allow_exec: bool,
+        mailer: Option<Mailer>,
+    ) -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .user_agent(concat!("sonde/", env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
@@ -69,6 +77,7 @@ impl Sender {
             http,
             egress,
             allow_exec,
+            mailer,
         })
     }
 
@@ -76,9 +85,12 @@ impl Sender {
     pub async fn send(&self, message: Message) -> Result<(), SendError> {
         match message {
             Message::Http(request) => self.request(request).await,
-            Message::Mail(_) => Err(SendError::never(
-                "this server sends no mail: it has no SMTP server",
-            )),
+            Message::Mail(mail) => match &self.mailer {
+                Some(mailer) => mailer.send(mail).await,
+                None => Err(SendError::never(
+                    "this server sends no mail: its operator has to name an SMTP server (SONDE_SMTP_URL, SONDE_SMTP_FROM)",
+                )),
+            },
             Message::Command(command) if self.allow_exec => run(command).await,
             Message::Command(_) => Err(SendError::never("this server runs no commands")),
         }

@@ -41,6 +41,8 @@ pub(crate) struct ChannelBody {
     id: String,
     #[schema(value_type = ChannelRequest)]
     config: ChannelConfig,
+    /// The file that it is kept in, where it is not to be changed here.
+    managed_by: Option<String>,
     /// One more with every change; also the `ETag`, in quotes.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
@@ -74,6 +76,37 @@ pub(crate) struct ChannelRequest {
     /// Reminds until the incident ends or somebody acknowledges it.
     #[schema(nullable = false, example = "30m")]
     repeat: Option<String>,
+    /// When somebody is there to be told; always, without.
+    #[schema(nullable = false)]
+    hours: Option<HoursBody>,
+}
+
+/// Quiet hours, or a rotation in which each has a channel.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what Hours reads")]
+pub(crate) struct HoursBody {
+    #[schema(example = "Europe/Berlin")]
+    timezone: String,
+    /// Days and local times; what ends before it begins ends the day after. All of the week where there is none.
+    #[schema(required = false, example = json!(["mon-fri 09:00-18:00", "sat 10:00-14:00"]))]
+    weekly: Vec<String>,
+    /// Only one week of so many.
+    #[schema(nullable = false)]
+    turn: Option<TurnBody>,
+    /// `wait`: told when the hours begin, unless it is over by then. `skip`: not told here, for others are on call.
+    #[schema(required = false, example = "skip")]
+    outside: String,
+}
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what Turn reads")]
+pub(crate) struct TurnBody {
+    /// How many take turns.
+    #[schema(minimum = 2, maximum = 12)]
+    of: u32,
+    /// The first day of a week in which it is this one's turn.
+    #[schema(format = Date, example = "2026-11-30")]
+    from: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -202,6 +235,7 @@ impl From<Entry<ChannelConfig>> for ChannelBody {
         Self {
             id: channel.id,
             config: channel.value,
+            managed_by: channel.meta.managed_by,
             version: channel.meta.version,
             created_at: channel.meta.created_at,
             updated_at: channel.meta.updated_at,

@@ -29,7 +29,7 @@ struct Counts {
 pub(crate) async fn run_all(Caller(access): Caller) -> Result<Json<CheckBody>, ApiError> {
     let views = access.overview().await?.into_iter();
     let mut monitors: Vec<_> = views.map(|view| view.monitor).collect();
-    monitors.retain(|monitor| !monitor.paused);
+    monitors.retain(|monitor| !monitor.paused && monitor.spec.heartbeat().is_none());
     let total = monitors.iter().map(|monitor| monitor.regions.len()).sum();
     let mut results = access.run_all(&monitors).await?;
     results.sort_by(|a, b| (&a.monitor, &a.region).cmp(&(&b.monitor, &b.region)));

@@ -1,10 +1,12 @@
 //! `/v1/incidents`: what was wrong, when, and who was told of it.
 
 use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp};
-use sonde_service::IncidentView;
+use sonde_service::{IncidentView, incident_cursor};
 use sonde_store::{Incident, IncidentEvent, IncidentEventKind, IncidentQuery};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -19,11 +21,16 @@ use crate::openapi::{CauseName, IncidentEventName, IncidentStatusName};
 use crate::page;
 use crate::problem::ApiError;
 
+/// A picture of somebody else's page does nothing.
+const PICTURE_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(show))
+        .routes(routes!(screenshot))
         .routes(routes!(acknowledge))
+        .routes(routes!(resolve))
         .routes(routes!(comment))
 }
 
@@ -60,7 +67,7 @@ pub(crate) struct IncidentBody {
     /// `open`, `acknowledged`, `resolved`.
     #[schema(value_type = IncidentStatusName)]
     status: IncidentStatus,
-    /// `down`, `degraded`, `unknown`.
+    /// `down`, `degraded`, `unknown`, `certificate_expiring`.
     #[schema(value_type = CauseName)]
     cause: IncidentCause,
     /// It fails and recovers again and again: it ends when it is calm for a while.
@@ -85,6 +92,18 @@ pub(crate) struct IncidentDetail {
     incident: IncidentBody,
     events: Vec<EventBody>,
     notices: Vec<TellingBody>,
+    /// How the page looked when it opened: there is none of what is not http, or not yet, or none could be taken.
+    screenshot: Option<ScreenshotBody>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ScreenshotBody {
+    /// A PNG, for who may read this.
+    url: String,
+    #[schema(value_type = String, format = DateTime)]
+    taken_at: Timestamp,
+    /// In bytes.
+    size: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -117,6 +136,7 @@ async fn list(
     let query = IncidentQuery {
         monitor: asked.monitor,
         status: asked.status,
+        during: None,
         before: asked.cursor.map(|cursor| place(&cursor)).transpose()?,
         limit: page::limit(asked.limit)?,
     };
@@ -135,7 +155,22 @@ async fn show(Caller(access): Caller, Id(id): Id<Uuid>) -> Result<Json<IncidentD
     Ok(Json(access.incident(id).await?.into()))
 }
 
-/// Says that somebody looks after it: nobody is reminded or told later any more.
+/// How the page of an http monitor looked when the incident opened, as a visitor sees it.
+#[utoipa::path(get, path = "/v1/incidents/{id}/screenshot", tag = "incidents", params(("id" = String, Path, format = "uuid")),
+    extensions(("x-required-scope" = json!("alerts:read"))),
+    responses((status = 200, description = "The picture", content_type = "image/png", body = Vec<u8>)))]
+async fn screenshot(Caller(access): Caller, Id(id): Id<Uuid>) -> Result<Response, ApiError> {
+    let png = access.screenshot(id).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/png"),
+        (header::CONTENT_SECURITY_POLICY, PICTURE_POLICY),
+        // The same for as long as there is one, and for nobody else.
+        (header::CACHE_CONTROL, "private, max-age=3600"),
+    ];
+    Ok((headers, png).into_response())
+}
+
+/// Says that somebody looks after it: nobody is reminded or told later any more, and who was told of it hears of that.
 #[utoipa::path(post, path = "/v1/incidents/{id}/acknowledge", tag = "incidents", params(("id" = String, Path, format = "uuid")),
     extensions(("x-required-scope" = json!("alerts:write"))),
     responses((status = 200, body = IncidentDetail)))]
@@ -144,6 +179,18 @@ async fn acknowledge(
     Id(id): Id<Uuid>,
 ) -> Result<Json<IncidentDetail>, ApiError> {
     Ok(Json(access.acknowledge_incident(id).await?.into()))
+}
+
+/// Ends it whatever its target does: who was told of it hears that. When the target goes on failing, `fail_after` times
+/// from now, another incident is opened.
+#[utoipa::path(post, path = "/v1/incidents/{id}/resolve", tag = "incidents", params(("id" = String, Path, format = "uuid")),
+    extensions(("x-required-scope" = json!("alerts:write"))),
+    responses((status = 200, body = IncidentDetail)))]
+async fn resolve(
+    Caller(access): Caller,
+    Id(id): Id<Uuid>,
+) -> Result<Json<IncidentDetail>, ApiError> {
+    Ok(Json(access.resolve_incident(id).await?.into()))
 }
 
 /// Adds to the timeline.
@@ -163,11 +210,7 @@ async fn comment(
 
 /// Of the last incident on the page before.
 fn place(cursor: &str) -> Result<(Timestamp, Uuid), ApiError> {
-    let place = cursor.split_once('_').and_then(|(micros, id)| {
-        let at = Timestamp::from_micros(micros.parse().ok()?);
-        Some((at, id.parse().ok()?))
-    });
-    place.ok_or_else(|| ApiError::Parameter {
+    incident_cursor(cursor).ok_or_else(|| ApiError::Parameter {
         field: "cursor".to_owned(),
         message: "must be `next_cursor` of the page before".to_owned(),
     })
@@ -203,10 +246,17 @@ impl From<IncidentEvent> for EventBody {
 
 impl From<IncidentView> for IncidentDetail {
     fn from(view: IncidentView) -> Self {
+        let id = view.incident.id;
+        let taken = view.screenshot.and_then(|it| it.taken);
         Self {
             incident: view.incident.into(),
             events: view.events.into_iter().map(EventBody::from).collect(),
             notices: view.told.into_iter().map(TellingBody::from).collect(),
+            screenshot: taken.map(|taken| ScreenshotBody {
+                url: format!("/v1/incidents/{id}/screenshot"),
+                taken_at: taken.at,
+                size: taken.size,
+            }),
         }
     }
 }

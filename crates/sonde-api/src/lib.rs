@@ -10,6 +10,7 @@ mod check;
 mod cron;
 mod extract;
 mod fleet;
+mod heartbeats;
 mod idempotency;
 mod incidents;
 mod keys;
@@ -23,6 +24,7 @@ mod outcomes;
 mod page;
 mod plan;
 mod problem;
+mod reports;
 mod results;
 mod runs;
 mod scopes;
@@ -145,6 +147,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
     let protected = OpenApiRouter::new()
         .merge(session::router())
         .merge(monitors::router())
+        .merge(heartbeats::router())
         .merge(results::router())
         .merge(outcomes::router())
         .merge(runs::router())
@@ -153,12 +156,14 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(members::router())
         .merge(maintenance::router())
         .merge(channels::router())
+        .merge(reports::router())
         .merge(incidents::router())
         .merge(audit::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .merge(plan::router());
     let public = session::public()
         .merge(oidc::public())
+        .merge(heartbeats::public())
         .layer(DefaultBodyLimit::max(LARGEST_BODY));
     let (protected, of_protected) = protected.split_for_parts();
     let (public, of_public) = public.split_for_parts();

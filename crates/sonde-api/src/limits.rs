@@ -1,5 +1,7 @@
 //! How much of the server one caller or one address may have.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::problem::ApiError;
 
 /// A single address may speak for many callers: a network behind one router.
 const ADDRESS_FACTOR: NonZeroU32 = NonZeroU32::new(4).expect("four is not zero");
+/// Of one heartbeat in a minute: the shortest interval has twelve.
+const PINGS: NonZeroU32 = NonZeroU32::new(60).expect("sixty is not zero");
 /// Above it, who has not asked for a while is forgotten.
 const MANY: usize = 10_000;
 
@@ -24,6 +28,9 @@ const MANY: usize = 10_000;
 pub(crate) struct Limits {
     callers: DefaultKeyedRateLimiter<String>,
     addresses: DefaultKeyedRateLimiter<IpAddr>,
+    /// By a hash of their tokens.
+    heartbeats: DefaultKeyedRateLimiter<u64>,
+    hashes: RandomState,
 }
 
 impl Limits {
@@ -32,6 +39,8 @@ impl Limits {
         Self {
             callers: RateLimiter::keyed(Quota::per_minute(per_minute)),
             addresses: RateLimiter::keyed(Quota::per_minute(many)),
+            heartbeats: RateLimiter::keyed(Quota::per_minute(PINGS)),
+            hashes: RandomState::new(),
         }
     }
 }
@@ -57,6 +66,12 @@ pub(crate) fn admit_caller(api: &Api, access: &Access) -> Result<(), ApiError> {
         Principal::ApiKey { id, .. } => format!("key {}/{id}", access.workspace()),
     };
     admit(&api.limits.callers, &who)
+}
+
+/// One job that runs wild holds up no other.
+pub(crate) fn admit_ping(api: &Api, token: &str) -> Result<(), ApiError> {
+    let limits = &api.limits;
+    admit(&limits.heartbeats, &limits.hashes.hash_one(token))
 }
 
 /// Before anything is read of a request.

@@ -33,7 +33,6 @@ pub(crate) struct MaintenanceList {
 /// Maintenance, and what it means from now on.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct MaintenanceState {
-    #[schema(format = "uuid")]
     id: String,
     title: String,
     #[schema(value_type = WhichMonitors)]
@@ -44,6 +43,8 @@ pub(crate) struct MaintenanceState {
     active: bool,
     /// What is going on or comes within a year; ten windows at most.
     next: Vec<Window>,
+    /// The file that it is kept in, where it is not to be changed here.
+    managed_by: Option<String>,
     /// One more with every change; also the `ETag`, in quotes.
     version: u64,
     #[schema(value_type = String, format = DateTime)]
@@ -202,6 +203,7 @@ impl From<MaintenanceView> for MaintenanceState {
             schedule,
             active: view.is_active,
             next: next.collect(),
+            managed_by: meta.managed_by,
             version: meta.version,
             created_at: meta.created_at,
             updated_at: meta.updated_at,

@@ -89,9 +89,9 @@ names! {
     OutcomeName: "ok" "degraded" "failed" "missed";
     TriggerName: "schedule" "on_demand";
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
-    KindName: "http" "tcp" "dns" "icmp" "tls" "exec";
-    ResourceName: "monitor" "maintenance" "channel" "member" "invitation" "api_key";
-    CauseName: "down" "degraded" "unknown";
+    KindName: "http" "tcp" "dns" "icmp" "tls" "exec" "heartbeat";
+    ResourceName: "monitor" "maintenance" "channel" "report" "member" "invitation" "api_key" "heartbeat";
+    CauseName: "down" "degraded" "unknown" "certificate_expiring";
     IncidentStatusName: "open" "acknowledged" "resolved";
     IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";
     TellingState: "waiting" "sent" "failed" "dropped";

@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::DefaultBodyLimit;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sonde_core::MonitorId;
-use sonde_service::{Action, Plan};
+use sonde_service::{Action, Plan, WantedFile};
+use sonde_store::ResourceKind;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -32,7 +32,16 @@ pub(crate) struct FileRequest {
     /// By id, each as in `sonde.yaml`. `paused` counts for new monitors only.
     #[schema(value_type = std::collections::HashMap<String, crate::openapi::MonitorConfig>)]
     monitors: Map<String, Value>,
-    /// Removes monitors that are not named.
+    /// By id, each as in `PUT /v1/channels/{id}`. Without it channels stay as they are. Takes the scope `alerts:read`, and
+    /// `alerts:write` to apply.
+    #[serde(default)]
+    #[schema(nullable = false, value_type = Option<std::collections::HashMap<String, crate::channels::ChannelRequest>>)]
+    channels: Option<Map<String, Value>>,
+    /// By id, each as in `POST /v1/maintenance`. Without it maintenance stays as it is.
+    #[serde(default)]
+    #[schema(nullable = false, value_type = Option<std::collections::HashMap<String, crate::maintenance::MaintenanceRequest>>)]
+    maintenance: Option<Map<String, Value>>,
+    /// Removes what is not named, of the kinds that are here.
     #[serde(default)]
     #[schema(required = false)]
     prune: bool,
@@ -44,7 +53,7 @@ pub(crate) struct FileRequest {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PlanBody {
     changes: Vec<ChangeBody>,
-    /// How many monitors stay as they are.
+    /// How much stays as it is.
     unchanged: usize,
     fingerprint: String,
 }
@@ -54,8 +63,10 @@ struct ChangeBody {
     /// `create`, `update`, `remove`.
     #[schema(value_type = String)]
     action: Action,
+    /// `monitor`, `channel`, `maintenance`.
     #[schema(value_type = String)]
-    id: MonitorId,
+    kind: ResourceKind,
+    id: String,
     fields: Vec<FieldBody>,
 }
 
@@ -76,11 +87,11 @@ async fn plan(
     Caller(access): Caller,
     Body(file): Body<FileRequest>,
 ) -> Result<Json<PlanBody>, ApiError> {
-    let plan = access.plan(file.monitors, file.prune).await?;
+    let plan = access.plan(file.into()).await?;
     Ok(Json(plan.into()))
 }
 
-/// Makes the workspace have these monitors: all changes at once, or none. Once more changes nothing.
+/// Makes the workspace have these monitors, channels and maintenance: all changes at once, or none. Once more changes nothing.
 #[utoipa::path(post, path = "/v1/apply", tag = "monitoring as code", request_body = FileRequest,
     extensions(("x-required-scope" = json!("monitors:write"))),
     responses((status = 200, body = PlanBody)))]
@@ -88,9 +99,20 @@ async fn apply(
     Caller(access): Caller,
     Body(file): Body<FileRequest>,
 ) -> Result<Json<PlanBody>, ApiError> {
-    let fingerprint = file.fingerprint.as_deref();
-    let plan = access.apply(file.monitors, file.prune, fingerprint).await?;
+    let fingerprint = file.fingerprint.clone();
+    let plan = access.apply(file.into(), fingerprint.as_deref()).await?;
     Ok(Json(plan.into()))
+}
+
+impl From<FileRequest> for WantedFile {
+    fn from(file: FileRequest) -> Self {
+        Self {
+            monitors: file.monitors,
+            channels: file.channels,
+            maintenance: file.maintenance,
+            prune: file.prune,
+        }
+    }
 }
 
 impl From<Plan> for PlanBody {
@@ -98,6 +120,7 @@ impl From<Plan> for PlanBody {
         let fingerprint = plan.fingerprint().to_owned();
         let changes = plan.changes.into_iter().map(|change| ChangeBody {
             action: change.action,
+            kind: change.kind,
             id: change.id,
             fields: change
                 .fields

@@ -12,6 +12,9 @@ use sonde_service::{FieldProblem, ServiceError};
 use sonde_store::StoreError;
 use utoipa::ToSchema;
 
+/// When to ask again what is away: as long as a broker or a store takes to come back, mostly.
+const AWAY: Duration = Duration::from_secs(5);
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("there is nothing at this path")]
@@ -100,6 +103,7 @@ impl ApiError {
         match self {
             Self::TooFast(wait) => Some(*wait),
             Self::Service(ServiceError::TooMany { retry_after }) => Some(*retry_after),
+            _ if self.status().0 == StatusCode::SERVICE_UNAVAILABLE => Some(AWAY),
             _ => None,
         }
     }
@@ -137,8 +141,10 @@ fn status_of(error: &ServiceError) -> (StatusCode, &'static str) {
         }
         ServiceError::Provider { .. } => (S::BAD_GATEWAY, "provider"),
         ServiceError::Store(StoreError::Unavailable(_) | StoreError::Unsynced)
+        | ServiceError::Pictures(_)
         | ServiceError::Results(ResultsError::Unavailable(_))
-        | ServiceError::Queue(_) => (S::SERVICE_UNAVAILABLE, "unavailable"),
+        | ServiceError::Queue(_)
+        | ServiceError::Unheard(_) => (S::SERVICE_UNAVAILABLE, "unavailable"),
         _ => (S::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
 use crate::commands::{
-    apply, check, completions, config, example_service, export, fleet, import, ledger, mcp,
-    migrate, plan, probe, queues, run, up,
+    apply, check, completions, config, example_service, export, fleet, heartbeat, import,
+    incidents, ledger, mcp, migrate, plan, probe, queues, run, up,
 };
 use crate::exit::{Error, Exit};
 use crate::telemetry::LogOptions;
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     Plan(plan::Options),
     Apply(apply::Options),
     Export(export::Options),
+    #[command(subcommand)]
+    Incidents(incidents::Command),
+    Heartbeat(heartbeat::Options),
     Mcp(mcp::Options),
     #[command(subcommand)]
     Queues(queues::Command),
@@ -73,6 +76,8 @@ impl Command {
             Self::Plan(options) => plan::run(options).await,
             Self::Apply(options) => apply::run(options).await,
             Self::Export(options) => export::run(options).await,
+            Self::Incidents(command) => incidents::run(command).await,
+            Self::Heartbeat(options) => heartbeat::run(options).await,
             Self::Mcp(options) => mcp::run(options).await,
             Self::Queues(command) => queues::run(command).await,
             Self::Run(options) => run::run(options).await,
@@ -130,6 +135,13 @@ mod tests {
     fn help_of_the_clients_of_a_server_says_what_they_take() {
         let paths = [&["plan"][..], &["apply"], &["export"], &["mcp"]];
         insta::assert_snapshot!(paths.map(help).concat());
+    }
+
+    #[test]
+    fn help_of_incidents_says_what_people_can_do() {
+        let commands = ["list", "show", "ack", "resolve", "comment"];
+        let all = commands.map(|command| help(&["incidents", command]));
+        insta::assert_snapshot!(help(&["incidents"]) + &all.concat());
     }
 
     #[test]

@@ -216,6 +216,14 @@ impl ApiError {
         matches!(self, Self::Refused(refusal) if refusal.problem.code == "plan_changed")
     }
 
+    /// What a server answered that says no.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            Self::Other(_) => None,
+        }
+    }
+
     /// What the server says, and of each field what is wrong with it, for who cannot look at a file.
     pub(crate) fn lines(self) -> Vec<String> {
         let said = match &self {
@@ -249,6 +257,10 @@ impl From<Refusal> for Error {
             key,
         } = refusal;
         match (status, key) {
+            // It is about what was asked for, not about the key; asking again changes nothing.
+            _ if matches!(problem.code.as_str(), "refused" | "not_found") => {
+                Self::usage(format!("{url} does not do this{said}"))
+            }
             (StatusCode::UNAUTHORIZED, None) => Self::usage(format!(
                 "{url} asks for an API key: name a file that holds it with --api-key-file, or set {KEY_VARIABLE}"
             )),

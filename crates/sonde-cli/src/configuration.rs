@@ -182,6 +182,11 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
     text.map_err(Error::Usage)
 }
 
+/// The secret in a file of its own. Editors and `echo` end files with a line break that is not meant.
+pub(crate) fn read_secret(path: &Path) -> Result<String, Error> {
+    Ok(read(path)?.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 pub(crate) fn listed(problems: &Problems) -> Error {
     let mut lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
     if problems.iter().any(|problem| problem.message == NO_REGION) {

@@ -1,7 +1,8 @@
-//! What a file wants a server's monitors to be.
+//! What a file wants a server to have.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sonde_config::{Config, Named};
 use sonde_core::{Monitor, Region};
 use sonde_service::Plan;
 
@@ -29,24 +30,28 @@ pub(crate) struct Meaning {
         hide_env_values = true
     )]
     pub(crate) region: Option<Region>,
-    /// Remove monitors that are not in the file
+    /// Remove what is not in the file: monitors; channels and maintenance where it has that section
     #[arg(long)]
     prune: bool,
-    /// Let --prune remove all monitors where the file has none
+    /// Let --prune remove all monitors, channels or maintenance where the file has an empty section
     #[arg(long, requires = "prune")]
     allow_empty: bool,
 }
 
-/// Monitors to be, as a server is told of them.
+/// What is to be, as a server is told of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Desired {
-    pub(crate) monitors: Vec<Monitor>,
+    pub(crate) config: Config,
     prune: bool,
 }
 
 #[derive(Serialize)]
 struct Request<'a> {
     monitors: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<Map<String, Value>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maintenance: Option<Map<String, Value>>,
     prune: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<&'a str>,
@@ -57,7 +62,7 @@ impl DesiredOptions {
     pub(crate) fn read(&self) -> Result<Desired, Error> {
         let queues = self.files.queue_settings()?;
         let config = self.files.load(&queues, self.meaning.reading())?;
-        self.meaning.desired(config.monitors)
+        self.meaning.desired(config)
     }
 
     pub(crate) const fn files(&self) -> &Files {
@@ -79,15 +84,27 @@ impl Meaning {
         }
     }
 
-    pub(crate) fn desired(&self, monitors: Vec<Monitor>) -> Result<Desired, Error> {
-        if monitors.is_empty() && self.prune && !self.allow_empty {
-            return Err(Error::usage(
-                "the file has no monitors, and --prune would remove all of the server's: \
+    pub(crate) fn desired(&self, config: Config) -> Result<Desired, Error> {
+        let (channels, maintenance) = (&config.channels, &config.maintenance);
+        let empty = [
+            ("monitors", config.monitors.is_empty()),
+            ("channels", channels.as_ref().is_some_and(Vec::is_empty)),
+            (
+                "maintenance",
+                maintenance.as_ref().is_some_and(Vec::is_empty),
+            ),
+        ];
+        if let Some((what, _)) = empty.iter().find(|(_, is_empty)| *is_empty)
+            && self.prune
+            && !self.allow_empty
+        {
+            return Err(Error::usage(format!(
+                "the file has no {what}, and --prune would remove all of the server's: \
                  --allow-empty does so",
-            ));
+            )));
         }
         let prune = self.prune;
-        Ok(Desired { monitors, prune })
+        Ok(Desired { config, prune })
     }
 }
 
@@ -112,9 +129,21 @@ impl Desired {
             (monitor.id.to_string(), config)
         };
         Request {
-            monitors: self.monitors.iter().map(entry).collect(),
+            monitors: self.config.monitors.iter().map(entry).collect(),
+            channels: self.config.channels.as_ref().map(section),
+            maintenance: self.config.maintenance.as_ref().map(section),
             prune: self.prune,
             fingerprint,
         }
     }
+}
+
+/// As it is read, with its secrets.
+fn section<T: Serialize>(named: &Named<T>) -> Map<String, Value> {
+    let entries = named.iter();
+    let entries = entries.map(|(id, value)| {
+        let value = serde_json::to_value(value);
+        (id.clone(), value.expect("it has only string keys"))
+    });
+    entries.collect()
 }

@@ -4,12 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sonde_alert::Sender;
 use sonde_config::settings::{
     self, LibsqlLocation, Override, Secret, ServiceUrl, Settings, SettingsFile, SettingsInputs,
 };
 use sonde_core::{QueueSettings, Region};
-use sonde_probe::Egress;
 use sonde_queue::SealingKeys;
 use sonde_queue::amqp::{self, Amqp, Management};
 use sonde_results::clickhouse::{self, ClickhouseResults};
@@ -19,11 +17,6 @@ use tokio::time::timeout;
 
 use crate::configuration;
 use crate::exit::Error;
-
-/// What tells notices.
-pub(crate) fn sender(egress: Egress, allow_exec: bool) -> anyhow::Result<Sender> {
-    Sender::new(egress, allow_exec).context("cannot send notices")
-}
 
 /// Read where neither --settings nor `SONDE_CONFIG` names a file.
 const DEFAULT_FILE: &str = "sonde.toml";
@@ -66,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 36] = [
+const ENVIRONMENT: [(&str, &str); 48] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -106,6 +99,21 @@ const ENVIRONMENT: [(&str, &str); 36] = [
         "SONDE_OIDC_CLIENT_SECRET_FILE",
         "api.oidc_client_secret_file",
     ),
+    ("SONDE_SMTP_URL", "smtp.url"),
+    ("SONDE_SMTP_URL_FILE", "smtp.url_file"),
+    ("SONDE_SMTP_FROM", "smtp.from"),
+    ("SONDE_SCREENSHOTS_URL", "screenshots.url"),
+    ("AWS_ENDPOINT_URL", "screenshots.endpoint"),
+    ("AWS_REGION", "screenshots.region"),
+    ("AWS_ACCESS_KEY_ID", "screenshots.access_key_id"),
+    ("AWS_SECRET_ACCESS_KEY", "screenshots.secret_access_key"),
+    (
+        "AWS_SECRET_ACCESS_KEY_FILE",
+        "screenshots.secret_access_key_file",
+    ),
+    ("AWS_SESSION_TOKEN", "screenshots.session_token"),
+    ("AWS_SESSION_TOKEN_FILE", "screenshots.session_token_file"),
+    ("SONDE_CHROMIUM", "screenshotter.chromium"),
 ];
 
 impl ServiceOptions {

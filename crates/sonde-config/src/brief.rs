@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use sonde_core::{
-    AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, Monitor, NetworkOptions,
-    QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
+    AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec, Monitor,
+    NetworkOptions, QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
 };
+use sonde_notify::ChannelConfig;
 
+use crate::Config;
 use crate::emit::Out;
 use crate::kind;
 use crate::render;
@@ -17,20 +19,19 @@ const TARGET: [&str; 4] = ["url", "host", "name", "command"];
 
 /// A `sonde.yaml` that means the same where `settings` and `region` are what stands in for what is not said. Intervals
 /// are always said.
-pub(crate) fn brief(
-    monitors: &[Monitor],
-    settings: &QueueSettings,
-    region: Option<&Region>,
-) -> String {
-    let monitors = monitors.iter().map(|monitor| {
+pub(crate) fn brief(config: &Config, settings: &QueueSettings, region: Option<&Region>) -> String {
+    let monitors = config.monitors.iter().map(|monitor| {
         let standard = standard(monitor, settings, region);
         (monitor.id.to_string(), entry(monitor, &standard))
     });
-    Out::map([("monitors", Out::Map(monitors.collect()))]).write()
+    let mut sections = vec![("monitors", Out::Map(monitors.collect()))];
+    sections.extend(render::beside(config, ChannelConfig::clone));
+    Out::map(sections).write()
 }
 
 /// What a monitor is of which only the target and the interval are said.
 fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>) -> Monitor {
+    let is_heartbeat = monitor.spec.heartbeat().is_some();
     Monitor {
         workspace: monitor.workspace.clone(),
         id: monitor.id.clone(),
@@ -39,10 +40,18 @@ fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>
         interval: monitor.interval,
         timeout: DEFAULT_TIMEOUT.min(monitor.interval),
         retry: settings.retry,
-        regions: region.into_iter().cloned().collect(),
+        regions: if is_heartbeat {
+            vec![Region::push()]
+        } else {
+            region.into_iter().cloned().collect()
+        },
         expect: Vec::new(),
         degraded: Vec::new(),
-        alert: AlertRule::default(),
+        alert: if is_heartbeat {
+            AlertRule::of_heartbeat()
+        } else {
+            AlertRule::default()
+        },
         depends_on: Vec::new(),
         tags: Vec::new(),
         paused: false,
@@ -84,6 +93,9 @@ fn standard_spec(spec: &Spec) -> Spec {
             arguments: Vec::new(),
             environment: BTreeMap::new(),
             warn_only: false,
+        }),
+        Spec::Heartbeat(_) => Spec::Heartbeat(HeartbeatSpec {
+            grace: kind::STANDARD_GRACE,
         }),
     }
 }

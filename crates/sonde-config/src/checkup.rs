@@ -15,20 +15,18 @@ use sonde_core::{
 
 use crate::decode::Item;
 use crate::fields::Fields;
+use crate::import::channels::{self, ChannelDraft};
 use crate::names::unique_id;
 use crate::shared::{DEFAULT_INTERVAL, DEFAULT_TIMEOUT};
 
-/// Blocks that say what becomes of results, which is not the checks' business here.
-const NOT_TAKEN_OVER: [&str; 5] = [
-    "storage",
-    "notifier",
-    "notifiers",
-    "concurrent_checks",
-    "timestamp",
-];
+/// Blocks that say what becomes of results.
+const NOT_TAKEN_OVER: [&str; 3] = ["storage", "concurrent_checks", "timestamp"];
 
-/// All monitors that could be read; anything wrong is noted in the context.
-pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
+/// What says of a notifier what it is.
+const NOTIFIER_KEYS: [&str; 2] = ["type", "name"];
+
+/// All that could be read, with whom to tell where that is said; anything wrong is noted in the context.
+pub(crate) fn decode(root: &Item<'_>) -> (Vec<Monitor>, Option<Vec<ChannelDraft>>) {
     let decoded = root.fields("checkup.json", |fields| {
         for key in NOT_TAKEN_OVER {
             if let Some(item) = fields.take(key) {
@@ -38,12 +36,41 @@ pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
         let options = &root.context.inputs.options;
         let every = fields.take("every").and_then(|item| every(&item));
         let interval = every.or(options.check_interval).unwrap_or(DEFAULT_INTERVAL);
+        // One of them was once all that there could be.
+        let one = fields.take("notifier");
+        let several = fields.take("notifiers");
         let mut ids = BTreeSet::new();
-        fields
-            .required("checkers")?
-            .list_of(|item| checker(&item, interval, &mut ids))
+        let checkers = fields.required("checkers");
+        let monitors =
+            checkers.and_then(|item| item.list_of(|item| checker(&item, interval, &mut ids)));
+        let notifiers = (one.is_some() || several.is_some()).then(|| notifiers(one, several));
+        (monitors.unwrap_or_default(), notifiers)
     });
-    decoded.flatten().unwrap_or_default()
+    decoded.unwrap_or_default()
+}
+
+fn notifiers(one: Option<Item<'_>>, several: Option<Item<'_>>) -> Vec<ChannelDraft> {
+    let mut ids = BTreeSet::new();
+    let several = several.and_then(|item| item.list()).unwrap_or_default();
+    let notifiers = one.into_iter().chain(several);
+    notifiers
+        .filter_map(|item| {
+            let entries = item.entries()?;
+            let kind = NOTIFIER_KEYS.iter().find_map(|key| {
+                let (_, item) = entries.iter().find(|(name, _)| name == key)?;
+                item.text()
+            });
+            let kind = kind.unwrap_or_default();
+            let Some(provider) = channels::find(&channels::CHECKUP, kind) else {
+                item.warning(format!(
+                    "a notifier of type `{kind}` has no equivalent here"
+                ));
+                return None;
+            };
+            let config = provider.read(&item, Some(&NOTIFIER_KEYS))?;
+            ChannelDraft::new(&item, kind, config, &mut ids)
+        })
+        .collect()
 }
 
 /// The interval, where it is one that checks can have.

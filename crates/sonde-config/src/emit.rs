@@ -45,6 +45,12 @@ impl Out {
         )
     }
 
+    /// As it is in JSON.
+    pub(crate) fn of(value: &impl serde::Serialize) -> Self {
+        let json = serde_json::to_value(value).expect("it has only string keys");
+        Self::from(json)
+    }
+
     /// The document.
     pub(crate) fn write(&self) -> String {
         let mut out = String::new();
@@ -95,6 +101,20 @@ impl Out {
                 _ = write!(out, "\n{pad}");
                 write_entries(entries, out, indent);
             }
+        }
+    }
+}
+
+impl From<Json> for Out {
+    fn from(json: Json) -> Self {
+        match json {
+            Json::String(text) => Self::Text(text),
+            Json::Array(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            Json::Object(entries) => {
+                let entries = entries.into_iter();
+                Self::Map(entries.map(|(key, value)| (key, value.into())).collect())
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) => Self::Raw(json.to_string()),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! reported at once, each with its place, and nothing is accepted when there is one.
 
 mod address;
+mod alerting;
 mod assertions;
 mod brief;
 mod checkup;
@@ -23,6 +24,7 @@ mod queues;
 mod render;
 mod schema;
 pub mod settings;
+mod shape;
 mod shared;
 mod target;
 #[cfg(test)]
@@ -32,8 +34,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use sonde_core::{MIN_INTERVAL, Monitor, QueueSettings, Region, format_duration};
+use sonde_core::{MIN_INTERVAL, Maintenance, Monitor, QueueSettings, Region, format_duration};
+use sonde_notify::ChannelConfig;
 
+pub use crate::alerting::Named;
 use crate::decode::{Context, Item};
 use crate::node::{Node, Position, Value};
 pub use crate::problem::{NO_REGION, Problem, Problems, visible};
@@ -91,16 +95,20 @@ pub struct Loaded {
 }
 
 /// The validated configuration.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
     /// In the order of the file.
     pub monitors: Vec<Monitor>,
+    /// Nothing where the file says nothing of them, which is not the same as that there are none.
+    pub channels: Option<Named<ChannelConfig>>,
+    /// Likewise.
+    pub maintenance: Option<Named<Maintenance>>,
 }
 
 /// Reads `sonde.yaml`, or `checkup.json` when there is a top-level list `checkers`. JSON is read as the YAML it is.
 pub fn parse(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
     let context = Context::new(inputs);
-    let monitors = decode(&context);
+    let config = decode(&context);
     let Context {
         problems, warnings, ..
     } = context;
@@ -109,18 +117,15 @@ pub fn parse(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
         return Err(Problems::new(problems));
     }
     let warnings = problem::sorted(warnings.into_inner());
-    Ok(Loaded {
-        config: Config { monitors },
-        warnings,
-    })
+    Ok(Loaded { config, warnings })
 }
 
-fn decode(context: &Context<'_>) -> Vec<Monitor> {
+fn decode(context: &Context<'_>) -> Config {
     let mut root = match node::parse(context.inputs.text) {
         Ok(root) => root,
         Err(fault) => {
             context.report(fault.at, "", fault.message, None);
-            return Vec::new();
+            return Config::default();
         }
     };
     if let Some(interval) = context
@@ -142,7 +147,18 @@ fn decode(context: &Context<'_>) -> Vec<Monitor> {
     );
     let root = Item::root(context, &root);
     if checkup {
-        checkup::decode(&root)
+        let (monitors, notifiers) = checkup::decode(&root);
+        let warnings = &mut *context.warnings.borrow_mut();
+        let notifiers = notifiers.map(Vec::into_iter);
+        let channels = notifiers.map(|them| {
+            them.filter_map(|it| it.accepted(&monitors, &|_| false, warnings))
+                .collect()
+        });
+        Config {
+            monitors,
+            channels,
+            maintenance: None,
+        }
     } else {
         monitor::decode(&root)
     }

@@ -1,4 +1,4 @@
-//! The sections of `sonde.yaml`: the top level, `defaults`, and each monitor.
+//! The sections of `sonde.yaml`: the top level, `defaults`, and each monitor. What stands beside them is in `alerting`.
 
 use sonde_core::{Kind, Monitor, MonitorId, NetworkOptions, Spec, WorkspaceId};
 
@@ -6,28 +6,31 @@ use crate::decode::Item;
 use crate::depends::{self, Dependency};
 use crate::fields::Fields;
 use crate::shared::Shared;
-use crate::{assertions, kind};
+use crate::{Config, alerting, assertions, kind};
 
 /// Top-level keys that DESIGN names and this release does not know yet.
-const LATER: &[&str] = &["channels", "status_pages", "maintenance", "regions"];
+const LATER: &[&str] = &["status_pages", "regions"];
 
 /// Kinds likewise.
-const LATER_KINDS: &[&str] = &["grpc", "websocket", "heartbeat"];
+const LATER_KINDS: &[&str] = &["grpc", "websocket"];
 
-/// All monitors that could be read; anything wrong is noted in the context.
-pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
+/// All that could be read; anything wrong is noted in the context.
+pub(crate) fn decode(root: &Item<'_>) -> Config {
     let decoded = root.fields("sonde.yaml", |fields| {
         fields.later(LATER);
         let defaults = fields
             .take("defaults")
             .and_then(|item| item.fields("defaults", Defaults::decode));
         let defaults = defaults.unwrap_or_default();
-        let entries = fields.required("monitors")?.entries()?;
-        if entries.is_empty() {
+        let (channels, maintenance) = (fields.take("channels"), fields.take("maintenance"));
+        let monitors = fields.required("monitors");
+        let entries = monitors.and_then(|item| item.entries());
+        if entries.as_ref().is_some_and(Vec::is_empty) {
             fields
                 .item
                 .warning("there is no monitor, so nothing is checked");
         }
+        let entries = entries.unwrap_or_default();
         let mut dependencies = Vec::new();
         let monitors: Vec<_> = entries
             .iter()
@@ -35,9 +38,13 @@ pub(crate) fn decode(root: &Item<'_>) -> Vec<Monitor> {
             .collect();
         let ids: Vec<_> = entries.iter().map(|(id, _)| *id).collect();
         depends::check(&ids, &dependencies);
-        Some(monitors)
+        Config {
+            channels: channels.and_then(|item| alerting::channels(&item, &ids)),
+            maintenance: maintenance.and_then(|item| alerting::maintenance(&item, &ids)),
+            monitors,
+        }
     });
-    decoded.flatten().unwrap_or_default()
+    decoded.unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -69,7 +76,7 @@ fn monitor<'a>(
         let name = fields.take("name").map(|item| item.plain());
         let spec = spec(fields, &defaults.network);
         let kind = spec.as_ref().map(|(kind, _)| *kind);
-        let settled = Shared::decode(fields).settle(&defaults.shared, item);
+        let settled = Shared::decode(fields).settle(&defaults.shared, item, kind);
         let expect = assertions::decode(fields.take("expect"), kind);
         let degraded = assertions::decode(fields.take("degraded"), kind);
         let depends_on = fields.take("depends_on").and_then(|item| item.list());

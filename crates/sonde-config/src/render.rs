@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use sonde_core::{
-    AlertRule, Assertion, Auth, DnsSpec, ExecSpec, HttpSpec, IcmpSpec, Monitor, NetworkOptions,
-    Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
+    AlertRule, Assertion, Auth, DnsSpec, ExecSpec, HeartbeatSpec, HttpSpec, IcmpSpec, Monitor,
+    NetworkOptions, Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
+use sonde_notify::ChannelConfig;
 
 use crate::Config;
 use crate::emit::Out;
@@ -31,7 +32,27 @@ fn document(config: &Config) -> Out {
     };
     let monitors = config.monitors.iter().map(masked);
     let monitors = monitors.map(|one| (one.id.to_string(), monitor(&one)));
-    Out::map([("monitors", Out::Map(monitors.collect()))])
+    let mut sections = vec![("monitors", Out::Map(monitors.collect()))];
+    sections.extend(beside(config, ChannelConfig::masked));
+    Out::map(sections)
+}
+
+/// What stands beside the monitors, as it is read.
+pub(crate) fn beside(
+    config: &Config,
+    shown: impl Fn(&ChannelConfig) -> ChannelConfig,
+) -> Vec<(&'static str, Out)> {
+    let channels = config.channels.as_ref().map(|channels| {
+        let channels = channels.iter();
+        let channels = channels.map(|(id, one)| (id.clone(), Out::of(&shown(one))));
+        ("channels", Out::Map(channels.collect()))
+    });
+    let maintenance = config.maintenance.as_ref().map(|maintenance| {
+        let maintenance = maintenance.iter();
+        let maintenance = maintenance.map(|(id, one)| (id.clone(), Out::of(one)));
+        ("maintenance", Out::Map(maintenance.collect()))
+    });
+    channels.into_iter().chain(maintenance).collect()
 }
 
 /// What stands below the monitor's id in `sonde.yaml`, everything said, and secrets as they are: callers who show it
@@ -63,8 +84,11 @@ pub(crate) fn monitor(monitor: &Monitor) -> Out {
         ("jitter", Out::raw(&retry.jitter)),
     ]);
     let AlertRule {
-        within, confirm, ..
-    } = monitor.alert;
+        within,
+        confirm,
+        expiry,
+        ..
+    } = &monitor.alert;
     let alert = Out::map(
         [
             ("fail_after", Out::raw(&monitor.alert.fail_after)),
@@ -73,7 +97,8 @@ pub(crate) fn monitor(monitor: &Monitor) -> Out {
         ]
         .into_iter()
         .chain(within.map(|within| ("within", Out::raw(&within))))
-        .chain(confirm.then(|| ("confirm", Out::raw(&true)))),
+        .chain(confirm.then(|| ("confirm", Out::raw(&true))))
+        .chain([("expiry", Out::List(expiry.iter().map(Out::raw).collect()))]),
     );
     Out::map([
         ("name", Out::text(name)),
@@ -105,6 +130,7 @@ pub(crate) fn spec(spec: &Spec) -> Out {
         Spec::Icmp(spec) => icmp(spec),
         Spec::Tls(spec) => tls(spec),
         Spec::Exec(spec) => exec(spec),
+        Spec::Heartbeat(spec) => heartbeat(spec),
     }
 }
 
@@ -220,6 +246,10 @@ fn exec(spec: &ExecSpec) -> Out {
         ("environment", Out::Map(environment.collect())),
         ("warn_only", Out::raw(&spec.warn_only)),
     ])
+}
+
+fn heartbeat(spec: &HeartbeatSpec) -> Out {
+    Out::map([("grace", Out::text(format_duration(spec.grace)))])
 }
 
 fn network(options: &NetworkOptions) -> Vec<(&'static str, Out)> {

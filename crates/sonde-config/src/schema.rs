@@ -3,9 +3,13 @@
 //! Closed sets come from the decoder's own tables; that both know the same keys is proved by a test.
 
 mod kinds;
+mod shapes;
 
 use serde_json::{Map, Value, json};
 use sonde_core::{Comparator, Kind, Source};
+
+use crate::alerting::{CHANNEL, MAINTENANCE};
+use crate::shape::Shape;
 
 /// Draft 2020-12. It accepts what is read, as far as a schema can say; what a `${…}` becomes it cannot know.
 pub fn schema() -> Value {
@@ -20,16 +24,34 @@ pub fn schema() -> Value {
     let mut root = section(
         "Monitoring as code for Sonde.",
         &["monitors"],
-        vec![("defaults", reference("defaults")), ("monitors", monitors)],
+        vec![
+            ("defaults", reference("defaults")),
+            ("monitors", monitors),
+            ("channels", named("Where incidents are told.", &CHANNEL)),
+            ("maintenance", named("When nobody is told.", &MAINTENANCE)),
+        ],
     );
     let mut definitions = Map::new();
     for (name, definition) in sections().into_iter().chain(kinds::sections()) {
         definitions.insert(name.to_owned(), definition);
     }
+    definitions.extend(shapes::definitions([&CHANNEL, &MAINTENANCE]));
     root["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     root["title"] = json!("sonde.yaml");
     root["$defs"] = Value::Object(definitions);
     root
+}
+
+/// Things of one shape, by the user's own ids.
+fn named(description: &str, shape: &Shape) -> Value {
+    described(
+        description,
+        &json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[a-z0-9_-]{1,100}$" },
+            "additionalProperties": shapes::schema(shape),
+        }),
+    )
 }
 
 fn sections() -> Vec<(&'static str, Value)> {
@@ -188,6 +210,13 @@ fn alert() -> Value {
                 boolean(
                     "Whether one failure is enough where another region sees it in the same slot. A monitor with one region \
                      has another one of the workspace asked at once. Default: false.",
+                ),
+            ),
+            (
+                "expiry",
+                described(
+                    "Days before a certificate ends at which that is told, once each. Default: 30, 14, 7, 3, 1.",
+                    &json!({ "type": "array", "items": { "type": "integer", "minimum": 1, "maximum": 365 }, "uniqueItems": true }),
                 ),
             ),
         ],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sonde_core::{
-    AlertRule, MIN_INTERVAL, MOST_WITHIN, Quorum, Region, RetryPolicy, format_duration,
+    AlertRule, Kind, MIN_INTERVAL, MOST_WITHIN, Quorum, Region, RetryPolicy, format_duration,
 };
 
 use crate::decode::{Context, Item};
@@ -15,6 +15,9 @@ pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Where no timeout is given; less when the interval is.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Of days before a certificate ends: hardly one is made for longer.
+const LONGEST_EXPIRY: i64 = 365;
 
 /// More attempts than this cannot fit a sensible interval.
 const MAX_RETRIES: i64 = 20;
@@ -31,7 +34,7 @@ struct Setting<'a, T> {
 pub(crate) struct Shared<'a> {
     interval: Option<Setting<'a, Duration>>,
     timeout: Option<Setting<'a, Duration>>,
-    regions: Option<Vec<Region>>,
+    regions: Option<Setting<'a, Vec<Region>>>,
     retries: Option<u32>,
     backoff: Backoff<'a>,
     alert: Alert<'a>,
@@ -54,6 +57,7 @@ struct Alert<'a> {
     recover_after: Option<u32>,
     quorum: Option<Setting<'a, Quorum>>,
     confirm: Option<bool>,
+    expiry: Option<Vec<u16>>,
 }
 
 /// What a monitor's own settings, the file's defaults and the program's come to.
@@ -79,7 +83,7 @@ impl<'a> Shared<'a> {
                 item.duration_of_at_least(MIN_INTERVAL)
             }),
             timeout: setting(fields.take("timeout"), positive),
-            regions: fields.take("regions").and_then(|item| regions(&item)),
+            regions: setting(fields.take("regions"), regions),
             retries: fields
                 .take("retries")
                 .and_then(|item| item.integer(0, MAX_RETRIES)),
@@ -90,17 +94,27 @@ impl<'a> Shared<'a> {
     }
 
     /// The monitor's own value before the default's, key by key.
-    pub(crate) fn settle(&self, defaults: &Self, monitor: &Item<'_>) -> Settled {
+    pub(crate) fn settle(
+        &self,
+        defaults: &Self,
+        monitor: &Item<'_>,
+        kind: Option<Kind>,
+    ) -> Settled {
         let context = monitor.context;
         let (interval, timeout) = self.timing(defaults, context);
-        let regions = self.regions.as_ref().or(defaults.regions.as_ref());
-        let default = || context.default_regions(monitor.at, &monitor.path);
-        let regions = regions.map_or_else(default, Clone::clone);
+        let is_heartbeat = kind == Some(Kind::Heartbeat);
+        let (regions, alert) = if is_heartbeat {
+            (self.regions_of_heartbeat(), self.alert.of_heartbeat())
+        } else {
+            let regions = self.checked_regions(defaults, monitor);
+            let alert = self.alert.settle(&defaults.alert, regions.len());
+            (regions, alert)
+        };
         Settled {
             interval,
             timeout,
             retry: self.retry(defaults, &context.inputs.queues.retry),
-            alert: self.alert.settle(&defaults.alert, regions.len()),
+            alert,
             regions,
             tags: self
                 .tags
@@ -109,6 +123,31 @@ impl<'a> Shared<'a> {
                 .cloned()
                 .unwrap_or_default(),
         }
+    }
+
+    fn checked_regions(&self, defaults: &Self, monitor: &Item<'_>) -> Vec<Region> {
+        let regions = self.regions.as_ref().or(defaults.regions.as_ref());
+        let Some(regions) = regions else {
+            return monitor.context.default_regions(monitor.at, &monitor.path);
+        };
+        if regions.value.iter().any(Region::is_push) {
+            regions
+                .item
+                .problem("`push` is where heartbeats come from: nothing is checked there");
+        }
+        regions.value.clone()
+    }
+
+    /// They are sent from anywhere. It is written out where they count.
+    fn regions_of_heartbeat(&self) -> Vec<Region> {
+        if let Some(regions) = &self.regions
+            && regions.value != [Region::push()]
+        {
+            regions
+                .item
+                .problem("a heartbeat is sent from anywhere: leave its regions out");
+        }
+        vec![Region::push()]
     }
 
     fn timing(&self, defaults: &Self, context: &Context<'_>) -> (Duration, Duration) {
@@ -180,7 +219,9 @@ impl<'a> Alert<'a> {
             fail_after: fields
                 .take("fail_after")
                 .and_then(|item| item.integer(1, 1000)),
-            within: setting(fields.take("within"), |item| item.integer(2, MOST_WITHIN.into())),
+            within: setting(fields.take("within"), |item| {
+                item.integer(2, MOST_WITHIN.into())
+            }),
             recover_after: fields
                 .take("recover_after")
                 .and_then(|item| item.integer(1, 1000)),
@@ -189,6 +230,19 @@ impl<'a> Alert<'a> {
                 parsed.map_err(|error: String| item.problem(error)).ok()
             }),
             confirm: fields.take("confirm").and_then(|item| item.boolean()),
+            expiry: fields.take("expiry").and_then(|item| expiry(&item)),
+        }
+    }
+
+    /// Only what it says itself: what is right for checks that come every minute is not for what comes once a day.
+    fn of_heartbeat(&self) -> AlertRule {
+        let standard = AlertRule::of_heartbeat();
+        let quorum = self.quorum.as_ref();
+        AlertRule {
+            fail_after: self.fail_after.unwrap_or(standard.fail_after),
+            recover_after: self.recover_after.unwrap_or(standard.recover_after),
+            quorum: quorum.map_or(standard.quorum, |quorum| quorum.value),
+            ..standard
         }
     }
 
@@ -229,6 +283,12 @@ impl<'a> Alert<'a> {
                 .confirm
                 .or(defaults.confirm)
                 .unwrap_or(standard.confirm),
+            expiry: self
+                .expiry
+                .as_ref()
+                .or(defaults.expiry.as_ref())
+                .cloned()
+                .unwrap_or(standard.expiry),
         }
     }
 }
@@ -262,6 +322,18 @@ fn regions(item: &Item<'_>) -> Option<Vec<Region>> {
         item.problem("a region is named twice");
     }
     Some(regions)
+}
+
+/// In days, the longest first; none turns it off.
+fn expiry(item: &Item<'_>) -> Option<Vec<u16>> {
+    let mut days = item.list_of(|item| item.integer(1, LONGEST_EXPIRY))?;
+    days.sort_unstable_by(|a: &u16, b| b.cmp(a));
+    let count = days.len();
+    days.dedup();
+    if days.len() < count {
+        item.problem("a number of days is named twice");
+    }
+    Some(days)
 }
 
 fn unique_texts(item: &Item<'_>) -> Option<Vec<String>> {

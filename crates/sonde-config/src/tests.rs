@@ -1,5 +1,6 @@
 //! The whole way from text to configuration and back.
 
+mod alerting;
 mod checkup;
 mod errors;
 mod import;
@@ -96,7 +97,9 @@ fn refused(text: &str) -> String {
 fn the_example_is_accepted_without_warnings() {
     let loaded = load(EXAMPLE).unwrap();
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.monitors.len(), 13);
+    assert_eq!(loaded.config.monitors.len(), 14);
+    assert_eq!(loaded.config.channels.unwrap().len(), 19);
+    assert_eq!(loaded.config.maintenance.unwrap().len(), 2);
 }
 
 #[test]
@@ -108,6 +111,10 @@ fn what_is_written_out_is_read_as_the_same() {
         .unwrap()
         .config;
     assert_eq!(render(&again), text);
+    assert_eq!(again.maintenance, config.maintenance);
+    let channels = config.channels.unwrap().into_iter();
+    let masked = channels.map(|(id, channel)| (id, channel.masked()));
+    assert_eq!(again.channels.unwrap(), masked.collect::<Vec<_>>());
     let masked = config.monitors.into_iter().map(|monitor| Monitor {
         spec: monitor.spec.masked(),
         ..monitor

@@ -158,6 +158,17 @@ impl Region {
     pub fn local() -> Self {
         Self("local".into())
     }
+
+    /// Where heartbeats come from: nobody checks there, and no other monitor may name it.
+    pub fn push() -> Self {
+        Self(Self::PUSH.into())
+    }
+
+    pub fn is_push(&self) -> bool {
+        self.as_str() == Self::PUSH
+    }
+
+    const PUSH: &str = "push";
 }
 
 /// Tells on-demand executions of one slot apart; zero for scheduled ones.

@@ -12,6 +12,8 @@ pub enum IncidentCause {
     Degraded,
     /// No fresh results: nothing is known about the target.
     Unknown,
+    /// A certificate comes to its end: an incident of its own, beside the others of its monitor.
+    CertificateExpiring,
 }
 
 /// Where an incident stands. The alerter opens and resolves; people acknowledge, and may resolve.

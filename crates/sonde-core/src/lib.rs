@@ -17,6 +17,7 @@ mod monitor;
 mod outcome;
 mod packed;
 mod reason;
+mod report;
 mod result;
 mod slot;
 mod spec;
@@ -44,6 +45,7 @@ pub use monitor::{AlertRule, MIN_INTERVAL, MOST_WITHIN, Monitor, Quorum};
 pub use outcome::Outcome;
 pub use packed::{PackError, PackedMonitor, Packer};
 pub use reason::Reason;
+pub use report::{InvalidReport, Report, ReportBody, ReportInterval, ReportPeriod, ReportProblem};
 pub use result::{
     Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, Evidence,
     ExecDetail, FailedAssertion, HttpDetail, IcmpDetail, Phase, Phases, Redirect, TcpDetail,
@@ -51,9 +53,9 @@ pub use result::{
 };
 pub use slot::{Cadence, partition, stable_hash};
 pub use spec::{
-    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HttpSpec, HttpVersion,
-    IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec, StartTls,
-    Step, TcpSpec, TlsOptions, TlsSpec, masked_url, secret_parameters, without_credentials,
-    without_userinfo,
+    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec,
+    HttpVersion, IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec,
+    StartTls, Step, TcpSpec, TlsOptions, TlsSpec, masked_url, secret_parameters,
+    without_credentials, without_userinfo,
 };
 pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};

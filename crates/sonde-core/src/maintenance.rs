@@ -235,7 +235,7 @@ impl Recurring {
 }
 
 /// See the head of this file.
-fn instant(zone: Tz, local: NaiveDateTime) -> Option<Timestamp> {
+pub(crate) fn instant(zone: Tz, local: NaiveDateTime) -> Option<Timestamp> {
     let micros = match zone.from_local_datetime(&local) {
         LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => at.timestamp_micros(),
         LocalResult::None => {

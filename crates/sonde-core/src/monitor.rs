@@ -63,6 +63,25 @@ pub struct AlertRule {
     /// One failure is enough where another region sees the target fail in the same slot.
     #[serde(default)]
     pub confirm: bool,
+    /// How many days before a certificate ends people are told of it, each of them once.
+    #[serde(default = "standard_expiry")]
+    pub expiry: Vec<u16>,
+}
+
+/// A month, in which most certificates are renewed, and then ever more often.
+fn standard_expiry() -> Vec<u16> {
+    vec![30, 14, 7, 3, 1]
+}
+
+impl AlertRule {
+    /// Of a heartbeat where nothing else is said: what is late, or says that it failed, is told at once.
+    pub fn of_heartbeat() -> Self {
+        Self {
+            fail_after: 1,
+            recover_after: 1,
+            ..Self::default()
+        }
+    }
 }
 
 /// The most checks that [`AlertRule::within`] looks back at.
@@ -76,6 +95,7 @@ impl Default for AlertRule {
             recover_after: 2,
             quorum: Quorum::Majority,
             confirm: false,
+            expiry: standard_expiry(),
         }
     }
 }

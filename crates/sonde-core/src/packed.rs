@@ -21,6 +21,8 @@ pub struct PackedMonitor {
     pub id: MonitorId,
     pub interval: Duration,
     pub paused: bool,
+    /// Of a heartbeat nothing is ever due.
+    pub is_heartbeat: bool,
     body: Box<[u8]>,
 }
 
@@ -33,6 +35,7 @@ impl PackedMonitor {
             id: monitor.id.clone(),
             interval: monitor.interval,
             paused: monitor.paused,
+            is_heartbeat: monitor.spec.heartbeat().is_some(),
             body: body.into(),
         }
     }
@@ -74,7 +77,7 @@ impl Packer {
             unparsed.spec = spec;
         }
         for region in &unparsed.regions {
-            if !self.regions.contains(region) {
+            if !region.is_push() && !self.regions.contains(region) {
                 self.regions.insert(region.clone());
             }
         }
@@ -89,11 +92,12 @@ impl Packer {
             id: unparsed.id,
             interval: unparsed.interval,
             paused: unparsed.paused,
+            is_heartbeat: unparsed.spec.heartbeat().is_some(),
             body: body.into(),
         })
     }
 
-    /// Every region that a packed monitor names.
+    /// Every region that a packed monitor is checked in.
     pub fn into_regions(self) -> BTreeSet<Region> {
         self.regions
     }

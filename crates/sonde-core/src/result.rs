@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    CheckKey, Kind, MonitorId, Outcome, Reason, Region, RunId, Timestamp, Trigger, WorkspaceId,
+    CheckKey, Kind, Monitor, MonitorId, Outcome, Reason, Region, RunId, Timestamp, Trigger,
+    WorkspaceId,
 };
 
 /// Durations are whole microseconds of the monotonic clock; what did not happen is absent.
@@ -90,24 +91,50 @@ impl CheckResult {
 
     /// The row of a check that nobody executed.
     pub fn missed(check: &crate::Check, reason: Reason) -> Self {
-        let key = check.key();
+        Self {
+            trigger: check.trigger,
+            reason: Some(reason),
+            message: Some(reason.sentence().to_owned()),
+            in_maintenance: check.in_maintenance,
+            ..Self::outline(&check.monitor, check.key())
+        }
+    }
+
+    /// What a heartbeat told, or that it is late. Its slot is the instant of that: two of them are never one.
+    pub fn of_heartbeat(monitor: &Monitor, slot: Timestamp, outcome: Outcome) -> Self {
+        let key = CheckKey {
+            workspace: monitor.workspace.clone(),
+            monitor: monitor.id.clone(),
+            region: Region::push(),
+            slot,
+            run_id: RunId::SCHEDULED,
+        };
+        Self {
+            started_at: Some(slot),
+            outcome,
+            ..Self::outline(monitor, key)
+        }
+    }
+
+    /// Who and when, and that nothing is known.
+    fn outline(monitor: &Monitor, key: CheckKey) -> Self {
         Self {
             v: Self::VERSION,
             check_id: key.check_id(),
             workspace: key.workspace,
             monitor: key.monitor,
-            name: check.monitor.name.clone(),
-            kind: check.monitor.spec.kind(),
-            target: check.monitor.target(),
+            name: monitor.name.clone(),
+            kind: monitor.spec.kind(),
+            target: monitor.target(),
             region: key.region,
-            trigger: check.trigger,
+            trigger: Trigger::Schedule,
             slot: key.slot,
-            interval_us: u64::try_from(check.monitor.interval.as_micros()).unwrap_or(u64::MAX),
+            interval_us: u64::try_from(monitor.interval.as_micros()).unwrap_or(u64::MAX),
             run_id: key.run_id,
             started_at: None,
             outcome: Outcome::Missed,
-            reason: Some(reason),
-            message: Some(reason.sentence().to_owned()),
+            reason: None,
+            message: None,
             attempts: Vec::new(),
             phases_us: Phases::default(),
             total_us: None,
@@ -124,7 +151,7 @@ impl CheckResult {
             failed: Vec::new(),
             evidence: None,
             suspect: false,
-            in_maintenance: check.in_maintenance,
+            in_maintenance: false,
         }
     }
 }

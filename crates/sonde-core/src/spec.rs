@@ -8,11 +8,13 @@ mod redacted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::Pattern;
+use crate::time::serde_micros;
 
 pub use masked::{MASK, MASKED_KEY, MaskError, masked_url};
 pub use redacted::{secret_parameters, without_credentials, without_userinfo};
@@ -27,16 +29,18 @@ pub enum Kind {
     Icmp,
     Tls,
     Exec,
+    Heartbeat,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Http,
         Self::Tcp,
         Self::Dns,
         Self::Icmp,
         Self::Tls,
         Self::Exec,
+        Self::Heartbeat,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -47,6 +51,7 @@ impl Kind {
             Self::Icmp => "icmp",
             Self::Tls => "tls",
             Self::Exec => "exec",
+            Self::Heartbeat => "heartbeat",
         }
     }
 
@@ -70,6 +75,7 @@ pub enum Spec {
     Icmp(IcmpSpec),
     Tls(Box<TlsSpec>),
     Exec(ExecSpec),
+    Heartbeat(HeartbeatSpec),
 }
 
 impl Spec {
@@ -81,6 +87,7 @@ impl Spec {
             Self::Icmp(_) => Kind::Icmp,
             Self::Tls(_) => Kind::Tls,
             Self::Exec(_) => Kind::Exec,
+            Self::Heartbeat(_) => Kind::Heartbeat,
         }
     }
 
@@ -96,6 +103,15 @@ impl Spec {
             },
             Self::Icmp(spec) => spec.host.clone(),
             Self::Exec(spec) => spec.command.clone(),
+            Self::Heartbeat(_) => Kind::Heartbeat.as_str().to_owned(),
+        }
+    }
+
+    /// Of what is not checked but tells by itself that it is well.
+    pub const fn heartbeat(&self) -> Option<&HeartbeatSpec> {
+        match self {
+            Self::Heartbeat(spec) => Some(spec),
+            _ => None,
         }
     }
 }
@@ -370,6 +386,14 @@ pub struct ExecSpec {
     pub environment: BTreeMap<String, String>,
     /// A command that fails only degrades.
     pub warn_only: bool,
+}
+
+/// What tells by itself that it is well, once in every interval; nobody checks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatSpec {
+    /// How much later than the interval it may come.
+    #[serde(with = "serde_micros", rename = "grace_us")]
+    pub grace: Duration,
 }
 
 /// Secrets stay out of logs: what holds them prints no values.

@@ -88,7 +88,7 @@ impl Schedule {
         schedule
     }
 
-    /// Makes `monitors` all that is scheduled, from the watermark on; paused ones are left out.
+    /// Makes `monitors` all that is scheduled, from the watermark on; paused ones and heartbeats are left out.
     ///
     /// What did not change keeps its next slot; slots are a function of time, so that nothing is due twice.
     pub fn replace(&mut self, monitors: &[Arc<Monitor>]) {
@@ -257,11 +257,11 @@ impl Schedule {
         }
     }
 
-    /// Schedules a monitor, or its new version, from `since` on; its number, or none when it is paused.
+    /// Schedules a monitor, or its new version, from `since` on; its number, or none when nothing of it is ever due.
     pub(crate) fn put(&mut self, monitor: PackedMonitor, since: Timestamp) -> Option<u32> {
         let key = (monitor.workspace.clone(), monitor.id.clone());
         let known = self.numbers.get(&key).copied();
-        if monitor.paused {
+        if monitor.paused || monitor.is_heartbeat {
             self.remove(&key);
             return None;
         }

@@ -5,7 +5,7 @@ use sonde_core::{MaskError, Timestamp};
 
 use crate::secret::Placed;
 use crate::validation::Problems;
-use crate::{ChannelProblem, Message, Notice, channels};
+use crate::{ChannelProblem, Message, Notice, ReportNotice, channels};
 
 /// What each kind of channel knows of itself.
 pub(crate) trait Settings {
@@ -21,6 +21,11 @@ pub(crate) trait Settings {
     }
 
     fn message(&self, notice: &Notice, at: Timestamp) -> Message;
+
+    /// None where only alerts belong.
+    fn report(&self, _report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        None
+    }
 }
 
 macro_rules! kinds {
@@ -72,6 +77,36 @@ kinds! {
 }
 
 impl Channel {
+    /// Whether whoever is there has a use for hearing that somebody looks after an incident. Alertmanager and Grafana
+    /// OnCall know of no such thing and would take it for another alert; a text message costs, and a status is public.
+    pub const fn hears_acknowledgements(&self) -> bool {
+        !matches!(
+            self,
+            Self::Alertmanager(_) | Self::GrafanaOncall(_) | Self::Mastodon(_) | Self::Twilio(_)
+        )
+    }
+
+    /// Whether what is told there stays open until its end is told. In Alertmanager a test ends by itself.
+    pub const fn keeps_open(&self) -> bool {
+        matches!(
+            self,
+            Self::GrafanaOncall(_) | Self::Opsgenie(_) | Self::PagerDuty(_)
+        )
+    }
+
+    /// Whether people read there, and are not only woken up.
+    pub const fn takes_reports(&self) -> bool {
+        !matches!(
+            self,
+            Self::Alertmanager(_)
+                | Self::GrafanaOncall(_)
+                | Self::Opsgenie(_)
+                | Self::PagerDuty(_)
+                | Self::Pushover(_)
+                | Self::Twilio(_)
+        )
+    }
+
     /// Everything that is wrong with it.
     pub fn validate(&self) -> Vec<ChannelProblem> {
         let mut problems = Problems {
@@ -121,5 +156,11 @@ impl Channel {
     /// What tells a notice, made anew for each attempt: `at` is when it is sent. The channel must be valid.
     pub fn message(&self, notice: &Notice, at: Timestamp) -> Message {
         self.settings().message(&notice.bounded(), at)
+    }
+
+    /// The same for a report; none where [`Self::takes_reports`] is false.
+    pub fn report(&self, report: &ReportNotice, at: Timestamp) -> Option<Message> {
+        let message = self.settings().report(report, at);
+        message.filter(|_| self.takes_reports())
     }
 }

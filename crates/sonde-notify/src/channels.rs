@@ -6,7 +6,7 @@ use sonde_core::Timestamp;
 use crate::channel::Settings;
 use crate::secret::{Placed, at};
 use crate::validation::Problems;
-use crate::{Message, Notice, SecretUrl};
+use crate::{Message, Notice, ReportNotice, SecretUrl};
 
 /// The settings of a channel that is a secret URL to post to and nothing else; its `request` is beside it.
 macro_rules! hook {
@@ -33,6 +33,10 @@ macro_rules! hook {
 
             fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
                 self.request(notice).into()
+            }
+
+            fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+                Some(self.request(report).into())
             }
         }
     };

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sonde_core::{IncidentCause, MaskError, MonitorId, format_duration, parse_duration};
+use sonde_core::{IncidentCause, MaskError, MonitorId, Timestamp, format_duration, parse_duration};
 
-use crate::{Channel, ChannelProblem};
+use crate::{Channel, ChannelProblem, Hours};
 
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 /// Nobody reads what comes more often.
@@ -35,6 +35,9 @@ pub struct ChannelConfig {
         skip_serializing_if = "Option::is_none"
     )]
     pub repeat: Option<Duration>,
+    /// When somebody is there to be told; always, without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Hours>,
 }
 
 impl ChannelConfig {
@@ -72,7 +75,18 @@ impl ChannelConfig {
             let [shortest, longest] = [SHORTEST_REPEAT, LONGEST].map(format_duration);
             add("repeat", format!("must be {shortest} to {longest}"));
         }
+        for (key, message) in self.hours.iter().flat_map(Hours::problems) {
+            add(&format!("hours.{key}"), message);
+        }
         problems
+    }
+
+    /// When to tell what is due at `at`; none where it is not to be told here.
+    pub fn when(&self, at: Timestamp) -> Option<Timestamp> {
+        match &self.hours {
+            Some(hours) => hours.when(at),
+            None => Some(at),
+        }
     }
 
     #[must_use]

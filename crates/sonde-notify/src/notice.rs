@@ -10,7 +10,8 @@ use sonde_core::{
 use url::Url;
 use uuid::Uuid;
 
-use crate::text::{html, length, markdown, one_line, slack};
+use crate::text::{html, markdown, one_line, slack};
+use crate::words::Words;
 
 /// What links to an incident.
 pub(crate) const OPEN: &str = "Open the incident";
@@ -70,6 +71,9 @@ pub struct IncidentNotice {
     pub tags: Vec<String>,
     /// The monitor that this one depends on and that is down too.
     pub caused_by: Option<MonitorId>,
+    /// Where to see how the page looked, once there is a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub screenshot: Option<Url>,
 }
 
 /// What one region sees.
@@ -133,7 +137,7 @@ impl Severity {
 }
 
 impl Line {
-    fn new(label: impl Into<String>, text: &str) -> Self {
+    pub(crate) fn new(label: impl Into<String>, text: &str) -> Self {
         Self {
             label: label.into(),
             text: one_line(text, LONGEST_VALUE),
@@ -165,11 +169,15 @@ impl Notice {
             IncidentCause::Down => "DOWN",
             IncidentCause::Degraded => "DEGRADED",
             IncidentCause::Unknown => "UNKNOWN",
+            IncidentCause::CertificateExpiring => "CERTIFICATE EXPIRES",
         };
         match self.event {
             NoticeEvent::Opened | NoticeEvent::Changed => format!("{state}: {name}"),
             NoticeEvent::Reminded => format!("STILL {state}: {name} for {}", self.lasted()),
             NoticeEvent::Acknowledged => format!("ACKNOWLEDGED: {name}"),
+            NoticeEvent::Resolved if self.incident.cause == IncidentCause::CertificateExpiring => {
+                format!("CERTIFICATE RENEWED: {name}")
+            }
             NoticeEvent::Resolved => format!("RECOVERED: {name} after {}", self.lasted()),
             NoticeEvent::Test => format!("TEST: {name}"),
         }
@@ -180,7 +188,12 @@ impl Notice {
             (NoticeEvent::Resolved, _) => Severity::Ok,
             (NoticeEvent::Acknowledged | NoticeEvent::Test, _) => Severity::Info,
             (_, IncidentCause::Down) => Severity::Critical,
-            (_, IncidentCause::Degraded | IncidentCause::Unknown) => Severity::Warning,
+            (
+                _,
+                IncidentCause::Degraded
+                | IncidentCause::Unknown
+                | IncidentCause::CertificateExpiring,
+            ) => Severity::Warning,
         }
     }
 
@@ -216,6 +229,8 @@ impl Notice {
         if !incident.tags.is_empty() {
             lines.push(Line::new("Tags", &incident.tags.join(", ")));
         }
+        let screenshot = incident.screenshot.as_ref();
+        lines.extend(screenshot.map(|url| Line::new("Screenshot", url.as_str())));
         lines
     }
 
@@ -223,7 +238,7 @@ impl Notice {
         let regions = &self.incident.regions;
         let counts = |region: &&RegionNotice| match self.incident.cause {
             IncidentCause::Down => region.outcome == Outcome::Failed,
-            IncidentCause::Degraded => {
+            IncidentCause::Degraded | IncidentCause::CertificateExpiring => {
                 matches!(region.outcome, Outcome::Failed | Outcome::Degraded)
             }
             IncidentCause::Unknown => region.outcome == Outcome::Missed,
@@ -244,44 +259,6 @@ impl Notice {
         // Nobody asks for the seconds of an hour.
         let step = if lasted < 3600 { 1 } else { 60 };
         format_duration(Duration::from_secs(lasted - lasted % step))
-    }
-
-    /// The lines in a vendor's markup, each on its own, as many as fit into `most` UTF-16 units.
-    pub(crate) fn body(&self, most: usize, markup: impl Fn(&Line) -> String) -> String {
-        let mut body = String::new();
-        for line in self.lines() {
-            let line = markup(&line);
-            if length(&body) + 1 + length(&line) > most {
-                break;
-            }
-            if !body.is_empty() {
-                body.push('\n');
-            }
-            body.push_str(&line);
-        }
-        body
-    }
-
-    /// [`Self::body`] and the link as it is.
-    pub(crate) fn body_and_link(&self, most: usize, markup: impl Fn(&Line) -> String) -> String {
-        let Some(link) = &self.link else {
-            return self.body(most, markup);
-        };
-        let body = self.body(most.saturating_sub(link.as_str().len() + 1), markup);
-        format!("{body}\n{link}")
-    }
-
-    pub(crate) fn plain(&self, most: usize) -> String {
-        self.body_and_link(most, Line::plain)
-    }
-
-    /// [`Self::body`] as HTML, and the link.
-    pub(crate) fn html(&self, most: usize) -> String {
-        let body = self.body(most, Line::html);
-        match &self.link {
-            Some(link) => format!("{body}\n<a href=\"{}\">{OPEN}</a>", html(link.as_str())),
-            None => body,
-        }
     }
 
     /// The same with texts that no receiver stumbles over: each on one line, and none without end.
@@ -348,9 +325,44 @@ impl Notice {
                 }],
                 tags: vec!["shop".to_owned(), "payments".to_owned()],
                 caused_by: None,
+                screenshot: None,
             },
             link: Url::parse("https://sonde.example/incidents/1c").ok(),
         }
+    }
+}
+
+impl Words for Notice {
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn thread(&self) -> Uuid {
+        self.incident.id
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn headline(&self) -> String {
+        self.headline()
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        self.lines()
+    }
+
+    fn severity(&self) -> Severity {
+        self.severity()
+    }
+
+    fn link(&self) -> Option<&Url> {
+        self.link.as_ref()
+    }
+
+    fn opens(&self) -> &'static str {
+        OPEN
     }
 }
 
@@ -426,6 +438,7 @@ mod tests {
         incident.acknowledged_by = Some("ada@example.com".to_owned());
         incident.caused_by = Some(MonitorId::new("router").unwrap());
         incident.flapping = true;
+        incident.screenshot = Url::parse("https://sonde.example/incidents/1c#screenshot").ok();
         incident.regions[0].message = Some("503\nService Unavailable".to_owned());
         incident.regions[2].outcome = Outcome::Missed;
         let expected = "\
@@ -439,7 +452,8 @@ Assertion: status == 200: expected 200, saw 503
 Acknowledged by: ada@example.com
 Caused by: router
 Flapping: it fails and recovers again and again
-Tags: shop, payments";
+Tags: shop, payments
+Screenshot: https://sonde.example/incidents/1c#screenshot";
         assert_eq!(notice.body(usize::MAX, Line::plain), expected);
         let first = "Target: https://shop.example/health_check";
         assert_eq!(notice.body(first.len() + 20, Line::plain), first);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sonde_core::{IncidentCause, MaskError, Outcome, Timestamp};
 
-use crate::{Accepted, Channel, HttpRequest, Message, Notice, NoticeEvent};
+use crate::{Accepted, Channel, HttpRequest, Message, Notice, NoticeEvent, ReportNotice};
 
 /// The secrets hold `hunter2`, except where they could not.
 pub(crate) fn samples() -> Vec<Channel> {
@@ -141,6 +141,25 @@ fn what_an_alert_and_its_recovery_send() {
         });
         insta::assert_json_snapshot!(channel.kind(), both);
     }
+}
+
+#[test]
+fn what_a_report_sends_where_people_read() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_sort_maps(true);
+    settings.set_omit_expression(true);
+    let _settings = settings.bind_to_scope();
+    let sent = samples().into_iter().filter_map(|channel| {
+        let message = channel.report(&ReportNotice::sample(), sent_at());
+        assert_eq!(
+            message.is_some(),
+            channel.takes_reports(),
+            "{}",
+            channel.kind()
+        );
+        Some((channel.kind().to_owned(), shown(message?)))
+    });
+    insta::assert_json_snapshot!("reports", sent.collect::<Map<_, _>>());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! One file per kind. Every address goes through [`Egress`]; every attempt is bounded by one deadline.
 
 mod dial;
+mod dialler;
 mod dialogue;
 mod dns;
 mod egress;
@@ -23,6 +24,7 @@ mod testing;
 mod tls;
 mod tls_kind;
 
+pub use dialler::{DialError, Dialler};
 pub use egress::Egress;
 pub use environment::{Environment, EnvironmentError, Settings};
 pub use run::Prober;

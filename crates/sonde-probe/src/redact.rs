@@ -27,7 +27,7 @@ impl<'a> Secrets<'a> {
                 .map(|(_, value)| value.into())
                 .collect(),
             Spec::Tcp(spec) => dialogue(&spec.dialogue),
-            Spec::Dns(_) | Spec::Icmp(_) | Spec::Tls(_) => Vec::new(),
+            Spec::Dns(_) | Spec::Icmp(_) | Spec::Tls(_) | Spec::Heartbeat(_) => Vec::new(),
         };
         found.retain(|secret| secret.len() >= SHORTEST);
         found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));

@@ -162,7 +162,14 @@ fn probe<'a>(
         Spec::Icmp(spec) => Box::pin(icmp::probe(environment, spec, seen)),
         Spec::Tls(spec) => Box::pin(tls_kind::probe(environment, spec, seen)),
         Spec::Exec(spec) => Box::pin(exec::probe(environment, spec, seen)),
+        Spec::Heartbeat(_) => Box::pin(async { Err(nothing_to_check()) }),
     }
+}
+
+/// Nobody dispatches one.
+fn nothing_to_check() -> Failure {
+    let text = "a heartbeat tells by itself: there is nothing to check";
+    Failure::new(Reason::Unsupported, text)
 }
 
 /// Makes a failure out of a panic. It is a bug of ours, says nothing about the target, and must not take other checks

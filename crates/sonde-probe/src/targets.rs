@@ -108,7 +108,7 @@ fn hosts(spec: &Spec) -> Vec<Host> {
                 .into_iter()
                 .collect()
         }
-        Spec::Exec(_) => Vec::new(),
+        Spec::Exec(_) | Spec::Heartbeat(_) => Vec::new(),
     }
 }
 

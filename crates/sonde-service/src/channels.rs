@@ -1,17 +1,21 @@
 //! Channels: where incidents are told.
 
-use sonde_core::{IncidentCause, Scope};
+use std::time::Duration;
+
+use sonde_core::{IncidentCause, Scope, Timestamp};
 use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
 use sonde_store::{AlertChange, Expected, NewNotice, Put, ResourceKind, Telling};
 use uuid::Uuid;
 
 use crate::access::Access;
-use crate::entries::{Body, Entry, Page, PageQuery, encode};
+use crate::entries::{Body, Entry, Page, PageQuery, encode, refuse_managed};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// Everything that is told is told to each of them.
-const MOST: u32 = 100;
+pub(crate) const MOST: u32 = 100;
 const LONGEST_ID: usize = 100;
+/// So that whoever is on call there sees it.
+const TEST: Duration = Duration::from_mins(1);
 /// Of the log of a channel.
 const SHOWN: u32 = 100;
 
@@ -45,6 +49,10 @@ impl Access {
             .channel(permit.workspace(), id)
             .await?;
         let is_new = stored.is_none();
+        if !is_new {
+            let there = permit.entry::<ChannelConfig>(id).await?;
+            refuse_managed(id, &there.meta)?;
+        }
         if is_new {
             refuse_id(id)?;
             let why = format!("a workspace has {MOST} channels at most");
@@ -66,14 +74,16 @@ impl Access {
 
     pub async fn remove_channel(&self, id: &str, expected: Expected) -> Result<()> {
         let permit = self.whole(Scope::AlertsWrite)?;
-        permit.entry::<ChannelConfig>(id).await?;
+        let there = permit.entry::<ChannelConfig>(id).await?;
+        refuse_managed(id, &there.meta)?;
         permit.remove::<ChannelConfig>(id, expected).await
     }
 
-    /// Tells a channel something, to see whether it comes; the log says what came of it.
+    /// Tells a channel something, to see whether it comes; the log says what came of it. Where that stays open until its
+    /// end is told, it ends by itself.
     pub async fn test_channel(&self, id: &str) -> Result<Uuid> {
         let permit = self.whole(Scope::AlertsWrite)?;
-        permit.entry::<ChannelConfig>(id).await?;
+        let channel = permit.entry::<ChannelConfig>(id).await?.value;
         let now = self.service.now();
         let mut notice = Notice::sample(NoticeEvent::Test);
         notice.id = Uuid::new_v4();
@@ -83,17 +93,18 @@ impl Access {
         notice.incident.id = Uuid::new_v4();
         notice.incident.cause = IncidentCause::Down;
         notice.incident.opened_at = now;
-        let told = NewNotice {
-            id: notice.id,
-            workspace: notice.workspace.clone(),
-            incident: notice.incident.id,
-            channel: id.to_owned(),
-            body: serde_json::to_string(&notice).expect("it has only string keys"),
-            due: now,
-            follows: false,
-        };
+        let mut notices = vec![queued(&notice, id, now)];
+        if channel.send.keeps_open() {
+            let end = now + TEST;
+            let mut ended = notice.clone();
+            ended.id = Uuid::new_v4();
+            ended.event = NoticeEvent::Resolved;
+            ended.at = end;
+            ended.incident.resolved_at = Some(end);
+            notices.push(queued(&ended, id, end));
+        }
         let change = AlertChange {
-            notices: vec![told],
+            notices,
             ..AlertChange::default()
         };
         self.service.parts.alerts.decide(change).await?;
@@ -109,7 +120,20 @@ impl Access {
     }
 }
 
-fn refuse_id(id: &str) -> Result<()> {
+/// For the outbox.
+pub(crate) fn queued(notice: &Notice, channel: &str, due: Timestamp) -> NewNotice {
+    NewNotice {
+        id: notice.id,
+        workspace: notice.workspace.clone(),
+        incident: notice.incident.id,
+        channel: channel.to_owned(),
+        body: serde_json::to_string(notice).expect("it has only string keys"),
+        due,
+        follows: false,
+    }
+}
+
+pub(crate) fn refuse_id(id: &str) -> Result<()> {
     let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if !id.is_empty() && id.len() <= LONGEST_ID && id.chars().all(sound) {
         return Ok(());

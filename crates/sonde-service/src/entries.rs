@@ -97,6 +97,17 @@ pub(crate) fn not_found<T: Body>(id: &str) -> ServiceError {
     }
 }
 
+/// What is kept in a file is changed there.
+pub(crate) fn refuse_managed(id: &str, meta: &Meta) -> Result<()> {
+    match &meta.managed_by {
+        None => Ok(()),
+        Some(file) => Err(ServiceError::ManagedByFile {
+            id: id.to_owned(),
+            file: file.clone(),
+        }),
+    }
+}
+
 pub(crate) fn put<T: Body>(id: &str, value: &T) -> Put {
     Put::other(T::KIND, id, encode(value))
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sonde_core::{MonitorId, Region, Scope};
 use sonde_queue::QueueError;
 use sonde_results::ResultsError;
-use sonde_store::StoreError;
+use sonde_store::{PictureError, StoreError};
 
 /// One thing that is wrong with what was sent, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,10 +57,14 @@ pub enum ServiceError {
     NoSuchRegion(Vec<Region>),
     #[error("cannot reach the configuration")]
     Store(#[source] StoreError),
+    #[error("cannot read pictures")]
+    Pictures(#[from] PictureError),
     #[error("cannot read results")]
     Results(#[from] ResultsError),
     #[error("cannot ask for a check")]
     Queue(#[from] QueueError),
+    #[error("cannot pass on what was told: try again")]
+    Unheard(#[source] QueueError),
     /// Of an identity provider.
     #[error("{message}")]
     Provider {

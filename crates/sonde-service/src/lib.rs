@@ -13,6 +13,7 @@ mod entries;
 mod error;
 pub mod fleet;
 mod guesses;
+mod heartbeats;
 mod history;
 mod incidents;
 mod keys;
@@ -24,6 +25,7 @@ mod oidc;
 mod outcomes;
 mod password;
 mod plan;
+mod reports;
 mod requests;
 mod runs;
 mod token;
@@ -35,15 +37,18 @@ use sonde_core::{Clock, QueueSettings, Timestamp};
 use sonde_probe::Targets;
 use sonde_queue::{Announcement, Bus, Queue, SealingKeys, Topic};
 use sonde_results::Results;
-use sonde_store::{AccountStore, AlertStore, ConfigStore};
+use sonde_store::{AccountStore, AlertStore, ConfigStore, Pictures};
+use url::Url;
 
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
+pub use apply::WantedFile;
 pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
+pub use heartbeats::{Ping, Told};
 pub use history::Comparison;
-pub use incidents::IncidentView;
+pub use incidents::{IncidentView, incident_cursor};
 pub use keys::{ApiKey, KeyView, NewKey};
 pub use maintenance::MaintenanceView;
 pub use members::{Invitation, LimitChange, Member, MemberChange};
@@ -62,11 +67,14 @@ pub struct Parts {
     pub store: Arc<dyn ConfigStore>,
     pub accounts: Arc<dyn AccountStore>,
     pub alerts: Arc<dyn AlertStore>,
+    pub pictures: Pictures,
     pub results: Arc<dyn Results>,
     pub queue: Arc<dyn Queue>,
     pub bus: Arc<dyn Bus>,
     pub clock: Arc<dyn Clock>,
     pub queues: QueueSettings,
+    /// Of the results.
+    pub partitions: u16,
     pub task_keys: SealingKeys,
     /// How monitors are read that come over the network.
     pub reading: sonde_config::Options,
@@ -75,6 +83,8 @@ pub struct Parts {
     pub open_until_set_up: bool,
     /// Whom people can sign in with beside their passwords.
     pub oidc: Option<OidcProvider>,
+    /// Where people look at incidents, if anywhere.
+    pub public_url: Option<Url>,
 }
 
 /// All workspaces. What is asked of one goes through [`Service::authenticate`].

@@ -11,11 +11,11 @@ use sonde_store::{Expected, ResourceKind};
 use uuid::Uuid;
 
 use crate::access::{Access, Permit};
-use crate::entries::{Body, Entry, Page, PageQuery, put};
+use crate::entries::{Body, Entry, Page, PageQuery, put, refuse_managed};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// A dispatcher keeps the windows of all of them in memory.
-const MOST: u32 = 1000;
+pub(crate) const MOST: u32 = 1000;
 /// How far ahead people are shown what comes.
 const SHOWN_AHEAD: Duration = Duration::from_hours(366 * 24);
 const SHOWN: usize = 10;
@@ -104,9 +104,10 @@ async fn expect_there(permit: Permit<'_>, id: &str, expected: Expected) -> Resul
         .store()
         .resource(permit.workspace(), kind, id)
         .await?;
-    let version = found.ok_or_else(|| crate::entries::not_found::<Maintenance>(id))?;
+    let found = found.ok_or_else(|| crate::entries::not_found::<Maintenance>(id))?;
+    refuse_managed(id, &found.meta)?;
     Ok(match expected {
-        Expected::Anything => Expected::Version(version.meta.version),
+        Expected::Anything => Expected::Version(found.meta.version),
         other => other,
     })
 }

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
-use sonde_config::{Inputs, Origin};
+use sonde_config::{Config, Inputs, Origin};
 use sonde_core::{Monitor, MonitorId, Scope};
-use sonde_store::{Expected, Meta, Put, Remove, ResourceKind, Stored};
+use sonde_store::{Expected, Put, Remove, ResourceKind, Stored};
 
 use crate::access::{Access, Permit};
-use crate::entries::{Page, PageQuery};
-use crate::{FieldProblem, Result, ServiceError};
+use crate::apply::WantedFile;
+use crate::entries::{Page, PageQuery, refuse_managed};
+use crate::{FieldProblem, Result, ServiceError, heartbeats};
 
 impl Access {
     /// One page, by id.
@@ -106,7 +107,7 @@ impl Access {
         expected: Expected,
     ) -> Result<()> {
         if let Some(before) = &before {
-            refuse_managed(id, &before.meta)?;
+            refuse_managed(id.as_str(), &before.meta)?;
         }
         let version = before.as_ref().map(|before| before.meta.version);
         let expected = held(expected, version)?;
@@ -126,8 +127,9 @@ impl Access {
     pub async fn remove_monitor(&self, id: &MonitorId, expected: Expected) -> Result<()> {
         let permit = self.on(Scope::MonitorsWrite, id)?;
         let before = stored(permit, id).await?;
-        refuse_managed(id, &before.meta)?;
+        refuse_managed(id.as_str(), &before.meta)?;
         let mut change = permit.change();
+        change.removes.push(heartbeats::forget(id));
         change.removes.push(Remove {
             kind: ResourceKind::Monitor,
             id: id.to_string(),
@@ -142,8 +144,11 @@ impl Access {
         id: &MonitorId,
         config: Map<String, Value>,
     ) -> Result<Monitor> {
-        let monitors = Map::from_iter([(id.to_string(), Value::Object(config))]);
-        let read = self.read_monitors(permit, monitors).await;
+        let file = WantedFile {
+            monitors: Map::from_iter([(id.to_string(), Value::Object(config))]),
+            ..WantedFile::default()
+        };
+        let read = self.read_file(permit, file).await;
         let read = read.map_err(|error| match error {
             ServiceError::Invalid(problems) => {
                 let own = format!("monitors.{id}");
@@ -158,19 +163,23 @@ impl Access {
             }
             other => other,
         })?;
-        let one = read.into_iter().next();
+        let one = read.monitors.into_iter().next();
         one.ok_or_else(|| ServiceError::invalid("", "is no monitor"))
     }
 
-    /// Monitors of this workspace out of what stands below `monitors` in a `sonde.yaml`. Takes nothing from this
-    /// process's environment or files.
-    pub(crate) async fn read_monitors(
-        &self,
-        permit: Permit<'_>,
-        monitors: Map<String, Value>,
-    ) -> Result<Vec<Monitor>> {
-        let elsewhere = elsewhere(permit, &monitors).await?;
-        let text = serde_json::json!({ "monitors": monitors }).to_string();
+    /// What a `sonde.yaml` says, for this workspace. Takes nothing from this process's environment or files.
+    pub(crate) async fn read_file(&self, permit: Permit<'_>, file: WantedFile) -> Result<Config> {
+        let elsewhere = elsewhere(permit, &file).await?;
+        let mut sections = serde_json::json!({ "monitors": file.monitors });
+        for (name, section) in [
+            ("channels", file.channels),
+            ("maintenance", file.maintenance),
+        ] {
+            if let Some(section) = section {
+                sections[name] = Value::Object(section);
+            }
+        }
+        let text = sections.to_string();
         let parts = &self.service.parts;
         let loaded = sonde_config::parse(&Inputs {
             name: "",
@@ -191,8 +200,8 @@ impl Access {
             });
             ServiceError::Invalid(problems.collect())
         })?;
-        let mut read = loaded.config.monitors;
-        for monitor in &mut read {
+        let mut read = loaded.config;
+        for monitor in &mut read.monitors {
             monitor.workspace = self.workspace().clone();
         }
         Ok(read)
@@ -285,21 +294,15 @@ fn held(expected: Expected, version: Option<u64>) -> Result<Expected> {
     }
 }
 
-fn refuse_managed(id: &MonitorId, meta: &Meta) -> Result<()> {
-    match &meta.managed_by {
-        None => Ok(()),
-        Some(file) => Err(ServiceError::ManagedByFile {
-            id: id.to_string(),
-            file: file.clone(),
-        }),
-    }
-}
-
-/// The monitors that others depend on, and that are there already.
-async fn elsewhere(permit: Permit<'_>, monitors: &Map<String, Value>) -> Result<HashSet<String>> {
-    let named = monitors
+/// The monitors that others depend on or that are maintained, and that are there already.
+async fn elsewhere(permit: Permit<'_>, file: &WantedFile) -> Result<HashSet<String>> {
+    let monitors = &file.monitors;
+    let depended = monitors
         .values()
         .filter_map(|it| it.get("depends_on")?.as_array());
+    let maintained = file.maintenance.iter().flat_map(Map::values);
+    let maintained = maintained.filter_map(|it| it.get("monitors")?.get("ids")?.as_array());
+    let named = depended.chain(maintained);
     let named = named.flatten().filter_map(Value::as_str);
     let named = named.filter(|id| !monitors.contains_key(*id));
     let ids: Vec<MonitorId> = named.filter_map(|id| id.parse().ok()).collect();

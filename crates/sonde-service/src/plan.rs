@@ -1,7 +1,8 @@
-//! What is different between the monitors that a workspace has and those that somebody wants it to have.
+//! What is different between what a workspace has and what somebody wants it to have: monitors, and what is beside them.
 //!
 //! Pure: reads and writes nothing. What it shows has every secret masked.
 
+pub(crate) mod beside;
 mod depends;
 mod difference;
 #[cfg(test)]
@@ -15,25 +16,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sonde_config::monitor_to_json;
 use sonde_core::{Monitor, MonitorId};
-use sonde_store::Stored;
+use sonde_store::{ResourceKind, Stored};
 
 /// All that an apply would do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// By id.
+    /// Monitors, then channels, then maintenance, each by id.
     pub changes: Vec<Planned>,
-    /// How many monitors are wanted as they are.
+    /// How much is wanted as it is.
     pub unchanged: usize,
     fingerprint: String,
 }
 
-/// What happens to one monitor.
+/// What happens to one thing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    pub id: MonitorId,
+    /// Monitors are all that older servers know.
+    #[serde(default = "monitor")]
+    pub kind: ResourceKind,
+    pub id: String,
     pub action: Action,
     /// Of an update; what comes or goes as a whole is not taken apart.
     pub fields: Vec<FieldChange>,
+}
+
+const fn monitor() -> ResourceKind {
+    ResourceKind::Monitor
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +65,7 @@ impl Action {
 /// One value that is different.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FieldChange {
-    /// Below the monitor's id in `sonde.yaml`: `interval`, `expect[2]`, `http.headers[0].value`.
+    /// Below the id in `sonde.yaml`: `interval`, `expect[2]`, `http.headers[0].value`.
     pub path: String,
     /// Nothing where it was not set; masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +99,22 @@ impl Plan {
     /// Holds nothing of stored secrets, only the versions of what they are in.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// With what changes beside the monitors.
+    pub(crate) fn with(mut self, part: &beside::Part) -> Self {
+        self.changes.extend_from_slice(&part.changes);
+        self.unchanged += part.unchanged;
+        if !part.sent.is_empty() {
+            let mut context = Context::new(&SHA256);
+            context.update(self.fingerprint.as_bytes());
+            for line in &part.sent {
+                context.update(b"\n");
+                context.update(line.to_string().as_bytes());
+            }
+            self.fingerprint = hex(context);
+        }
+        self
     }
 }
 
@@ -151,8 +175,7 @@ impl<'a> Planning<'a> {
         if fields.is_empty() {
             self.unchanged += 1;
         } else if let Some(file) = &stored.meta.managed_by {
-            let message = format!("is kept by the file `{file}` of the server: change it there");
-            self.problems.push(PlanProblem::new(path(id), message));
+            self.problems.push(unchanged_by_file(path(id), file));
         } else {
             self.change(id, Action::Update, fields);
             self.puts.push(after);
@@ -173,8 +196,12 @@ impl<'a> Planning<'a> {
     }
 
     fn change(&mut self, id: &MonitorId, action: Action, fields: Vec<FieldChange>) {
-        let id = id.clone();
-        self.changes.push(Planned { id, action, fields });
+        self.changes.push(Planned {
+            kind: ResourceKind::Monitor,
+            id: id.to_string(),
+            action,
+            fields,
+        });
     }
 
     fn finish(mut self, wanted: &[Monitor]) -> Result<(Plan, Vec<Monitor>), Vec<PlanProblem>> {
@@ -196,26 +223,35 @@ impl<'a> Planning<'a> {
 
     /// Over what was sent, not over what it comes to: a digest of stored secrets could be guessed at.
     fn fingerprint(&self, wanted: &[Monitor]) -> String {
-        let wanted: BTreeMap<_, _> = wanted.iter().map(|one| (&one.id, one)).collect();
+        let wanted = wanted.iter().map(|one| (one.id.as_str(), one));
+        let wanted: BTreeMap<_, _> = wanted.collect();
+        let versions = self.before.values();
+        let versions = versions.map(|one| (one.value.id.as_str(), one.meta.version));
+        let versions: BTreeMap<_, _> = versions.collect();
         let mut context = Context::new(&SHA256);
         for change in &self.changes {
-            let version = self
-                .before
-                .get(&change.id)
-                .map(|stored| stored.meta.version);
-            let body = wanted
-                .get(&change.id)
-                .map(|monitor| monitor_to_json(monitor));
+            let id = change.id.as_str();
+            let version = versions.get(id).copied();
+            let body = wanted.get(id).map(|monitor| monitor_to_json(monitor));
             let line = serde_json::json!([change.id, change.action, version, body]);
             context.update(line.to_string().as_bytes());
             context.update(b"\n");
         }
-        let mut hex = String::new();
-        for byte in context.finish().as_ref() {
-            let _ = write!(hex, "{byte:02x}");
-        }
-        hex
+        hex(context)
     }
+}
+
+fn hex(context: Context) -> String {
+    let mut hex = String::new();
+    for byte in context.finish().as_ref() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+fn unchanged_by_file(path: String, file: &str) -> PlanProblem {
+    let message = format!("is kept by the file `{file}` of the server: change it there");
+    PlanProblem::new(path, message)
 }
 
 /// What is stored once it is as wanted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use sonde_core::{Check, CheckKey, CheckResult, Monitor, MonitorId, Region, RunId, Scope};
+use sonde_core::{Check, CheckKey, CheckResult, Kind, Monitor, MonitorId, Region, RunId, Scope};
 use sonde_queue::{Listener, Outgoing, QueueError, ResultsMessage, Route, TaskMessage, Topic};
 use tokio::time::{Instant, timeout_at};
 
@@ -39,6 +39,7 @@ impl Access {
         let mut monitor = found
             .ok_or_else(|| ServiceError::monitor_not_found(id))?
             .value;
+        refuse_heartbeat(&monitor)?;
         if let Some(regions) = regions {
             monitor.regions = checked_regions(regions)?;
         }
@@ -59,6 +60,7 @@ impl Access {
             config.insert("regions".to_owned(), serde_json::json!(regions));
         }
         let monitor = self.read_one(permit, id, config).await?;
+        refuse_heartbeat(&monitor)?;
         self.refuse_private_targets(&[&monitor], "").await?;
         self.service.ask(vec![monitor]).await
     }
@@ -78,6 +80,14 @@ impl Access {
         }
         Ok(results)
     }
+}
+
+fn refuse_heartbeat(monitor: &Monitor) -> Result<()> {
+    if monitor.spec.heartbeat().is_none() {
+        return Ok(());
+    }
+    let message = "a heartbeat tells by itself: there is nothing to check";
+    Err(ServiceError::invalid(Kind::Heartbeat.as_str(), message))
 }
 
 fn checked_regions(regions: &[Region]) -> Result<Vec<Region>> {

@@ -19,6 +19,7 @@ pub(crate) enum TokenKind {
     Session,
     Invitation,
     SetUp,
+    Heartbeat,
 }
 
 impl TokenKind {
@@ -28,6 +29,7 @@ impl TokenKind {
             Self::Session => "sonde_session_",
             Self::Invitation => "sonde_invite_",
             Self::SetUp => "sonde_setup_",
+            Self::Heartbeat => "sonde_beat_",
         }
     }
 }

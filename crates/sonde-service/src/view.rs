@@ -48,7 +48,11 @@ impl State {
         if latest.is_empty() {
             return Self::Pending;
         }
-        let fresh_for = monitor.interval * FRESH_INTERVALS + monitor.timeout;
+        let grace = monitor
+            .spec
+            .heartbeat()
+            .map_or(monitor.timeout, |it| it.grace);
+        let fresh_for = monitor.interval * FRESH_INTERVALS + grace;
         let worst = latest.iter().map(|result| match result.outcome {
             _ if now.since(result.slot) > fresh_for => Self::Unknown,
             Outcome::Ok => Self::Up,

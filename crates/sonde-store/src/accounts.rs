@@ -1,7 +1,7 @@
 //! People and what they present: users, sessions, API keys, invitations. Over all workspaces.
 
 use async_trait::async_trait;
-use sonde_core::{Timestamp, WorkspaceId};
+use sonde_core::{MonitorId, Timestamp, WorkspaceId};
 
 use crate::{NewCredential, Result};
 
@@ -32,6 +32,11 @@ pub enum Opens {
         workspace: WorkspaceId,
         id: String,
         body: String,
+    },
+    /// Pings of a monitor.
+    Heartbeat {
+        workspace: WorkspaceId,
+        monitor: MonitorId,
     },
     /// The first user's account.
     SetUp,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sonde_core::{IncidentCause, IncidentStatus, MonitorId, Timestamp, WorkspaceId};
 use uuid::Uuid;
 
-use crate::{Resource, Result};
+use crate::{Resource, Result, Screenshot, Shot, WantedScreenshot};
 
 /// How far a decision has come, as it was kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,16 @@ pub struct KeptAlert {
     pub version: u64,
     /// JSON.
     pub body: String,
+}
+
+/// A report, as it was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReport {
+    pub workspace: WorkspaceId,
+    pub id: String,
+    /// JSON.
+    pub body: String,
+    pub updated_at: Timestamp,
 }
 
 /// What is decided at once, about any number of monitors.
@@ -74,7 +84,7 @@ pub enum IncidentEventKind {
 }
 
 /// What one channel is to be told.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NewNotice {
     /// Of one that is there already nothing changes.
     pub id: Uuid,
@@ -115,6 +125,8 @@ pub struct Incident {
 pub struct IncidentQuery {
     pub monitor: Option<MonitorId>,
     pub status: Option<IncidentStatus>,
+    /// Those that went on between the two.
+    pub during: Option<(Timestamp, Timestamp)>,
     /// Those that were opened before this one.
     pub before: Option<(Timestamp, Uuid)>,
     pub limit: u32,
@@ -133,8 +145,19 @@ pub struct IncidentEvent {
 /// What a person does to an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Annotation {
-    Acknowledge,
+    /// With what is told of it, to channels that were told of the incident.
+    Acknowledge(Vec<NewNotice>),
     Comment(String),
+}
+
+/// An incident that a person ends.
+#[derive(Debug, Clone)]
+pub struct Resolution {
+    pub id: Uuid,
+    pub by: String,
+    pub at: Timestamp,
+    /// For who was told of it.
+    pub notices: Vec<NewNotice>,
 }
 
 /// A notice that is due.
@@ -186,6 +209,16 @@ pub trait AlertStore: Send + Sync {
     /// The body of a channel, with its secrets.
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>>;
 
+    /// What is kept of a heartbeat's address, with its token.
+    async fn heartbeat(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+    ) -> Result<Option<String>>;
+
+    /// Of all workspaces.
+    async fn reports(&self) -> Result<Vec<KeptReport>>;
+
     /// Of all workspaces.
     async fn alert_states(&self) -> Result<Vec<KeptAlert>>;
 
@@ -211,7 +244,8 @@ pub trait AlertStore: Send + Sync {
         id: Uuid,
     ) -> Result<Vec<IncidentEvent>>;
 
-    /// What acknowledges an open incident stops what was still to be told of it. False when there is nothing to do it to.
+    /// What acknowledges an open incident stops what was still to be told of it, and is told, once and in the same write.
+    /// False when there is nothing to do it to.
     async fn annotate(
         &self,
         workspace: &WorkspaceId,
@@ -220,6 +254,10 @@ pub trait AlertStore: Send + Sync {
         by: &str,
         at: Timestamp,
     ) -> Result<bool>;
+
+    /// Ends an incident whatever its target does. What is kept of the monitor loses it and its rows and gets `"since": at`, one version on: whoever
+    /// decides begins anew, with results of later slots. False when there is none to end.
+    async fn resolve(&self, workspace: &WorkspaceId, resolution: Resolution) -> Result<bool>;
 
     /// The oldest first, of one channel only so many, and of one incident to one channel one at a time.
     async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>>;
@@ -233,6 +271,11 @@ pub trait AlertStore: Send + Sync {
         reminder: Option<NewNotice>,
     ) -> Result<()>;
 
+    /// Forgets a few of the notices that were settled before `told`, and of the events of incidents that were resolved
+    /// before `resolved`; never what an open incident's end is told by. How many there were of both: `most` of each, or
+    /// fewer when there are no more.
+    async fn forget(&self, told: Timestamp, resolved: Timestamp, most: u32) -> Result<u64>;
+
     /// Of one channel, the newest first.
     async fn tellings_to(
         &self,
@@ -243,4 +286,41 @@ pub trait AlertStore: Send + Sync {
 
     /// Of one incident.
     async fn tellings(&self, workspace: &WorkspaceId, incident: Uuid) -> Result<Vec<Telling>>;
+
+    /// Of all workspaces, the newest first: http monitors that are down by themselves since `since` or later, that have no
+    /// picture, and that nobody is taking one of at `at`.
+    async fn screenshots_wanted(
+        &self,
+        since: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WantedScreenshot>>;
+
+    /// Makes it the caller's until then. False when somebody else has had it since it was read.
+    async fn claim_screenshot(&self, wanted: &WantedScreenshot, until: Timestamp) -> Result<bool>;
+
+    /// Says what came of a claim. False when the claim ran out and somebody else has it.
+    async fn settle_screenshot(
+        &self,
+        claimed: &WantedScreenshot,
+        at: Timestamp,
+        shot: Shot,
+    ) -> Result<bool>;
+
+    /// None when nobody has tried to take one.
+    async fn screenshot(
+        &self,
+        workspace: &WorkspaceId,
+        incident: Uuid,
+    ) -> Result<Option<Screenshot>>;
+
+    /// Those from before `before`, and those whose incident is gone.
+    async fn screenshots_to_forget(
+        &self,
+        before: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, Uuid)>>;
+
+    async fn forget_screenshot(&self, incident: Uuid) -> Result<()>;
 }

@@ -5,6 +5,7 @@ use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, WorkspaceId};
 
 pub use alerts::*;
 pub use resources::*;
+pub use screenshots::*;
 
 use crate::{
     Change, Changes, ConfigStore, Expected, MaintenanceChange, Put, Remove, ResourceKind, Revision,
@@ -12,6 +13,7 @@ use crate::{
 
 mod alerts;
 mod resources;
+mod screenshots;
 
 /// What stores under test seal secrets with.
 pub const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";

@@ -8,7 +8,9 @@ mod calendar;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod libsql;
+mod pictures;
 mod resource;
+mod screenshots;
 
 use std::collections::BTreeSet;
 
@@ -18,13 +20,16 @@ use sonde_core::{Monitor, MonitorId, PackedMonitor, Region, Timestamp, Workspace
 pub use accounts::{AccountStore, Claim, Credential, Holder, Opens, RequestKey, User};
 pub use alerts::{
     AlertChange, AlertState, AlertStore, Annotation, DueNotice, Incident, IncidentChange,
-    IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, NewNotice, Telling, Told,
+    IncidentEvent, IncidentEventKind, IncidentQuery, KeptAlert, KeptReport, NewNotice, Resolution,
+    Telling, Told,
 };
 pub use calendar::Calendar;
+pub use pictures::{Bucket, PictureError, Pictures};
 pub use resource::{
     Actor, ActorKind, AuditAction, AuditEntry, AuditQuery, Change, Expected, Meta, NewCredential,
     Only, Put, PutValue, Remove, Resource, ResourceKind, Stored,
 };
+pub use screenshots::{MOST_SCREENSHOT_TRIES, Screenshot, Shot, TakenScreenshot, WantedScreenshot};
 
 /// The store failed, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +144,7 @@ pub trait ConfigStore: Send + Sync {
     /// knows it.
     async fn changes(&self, since: Option<Revision>) -> Result<Changes>;
 
-    /// Every region that a monitor names, sorted.
+    /// Every region that a monitor is checked in, sorted.
     async fn regions(&self) -> Result<Vec<Region>>;
 
     /// Those of a kind with ids after `after`, by id; of monitors use [`Self::monitors`].

@@ -13,19 +13,24 @@ pub enum ResourceKind {
     Monitor,
     Maintenance,
     Channel,
+    Report,
     Member,
     Invitation,
     ApiKey,
+    /// The address of a heartbeat, under its monitor's id.
+    Heartbeat,
 }
 
 impl ResourceKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Monitor,
         Self::Maintenance,
         Self::Channel,
+        Self::Report,
         Self::Member,
         Self::Invitation,
         Self::ApiKey,
+        Self::Heartbeat,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -33,9 +38,11 @@ impl ResourceKind {
             Self::Monitor => "monitor",
             Self::Maintenance => "maintenance",
             Self::Channel => "channel",
+            Self::Report => "report",
             Self::Member => "member",
             Self::Invitation => "invitation",
             Self::ApiKey => "api_key",
+            Self::Heartbeat => "heartbeat",
         }
     }
 

@@ -1,15 +1,19 @@
-//! The page of one incident, which notices link to: what failed, where and why, what happened since, and who was told.
+//! The page of one incident, which notices link to: what failed, where and why, what happened since, who was told, and what
+//! people can do. Its forms work without a script; who may not use them is not shown them.
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::{Path, State as Shared};
-use axum::response::Response;
-use sonde_core::{IncidentCause, IncidentStatus, Timestamp};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::post;
+use axum::{Extension, Form, Router};
+use serde::Deserialize;
+use sonde_core::{IncidentCause, IncidentStatus, Scope, Timestamp};
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent};
-use sonde_service::{Access, IncidentView};
-use sonde_store::{IncidentEvent, IncidentEventKind, Telling};
+use sonde_service::{Access, IncidentView, ServiceError};
+use sonde_store::{Incident, IncidentEvent, IncidentEventKind, Telling};
 use uuid::Uuid;
 
 use crate::{PageError, Pages, html};
@@ -17,6 +21,7 @@ use crate::{PageError, Pages, html};
 #[derive(Template)]
 #[template(path = "incident.html")]
 struct Page {
+    id: Uuid,
     headline: String,
     /// That the headline is coloured by.
     state: &'static str,
@@ -25,7 +30,37 @@ struct Page {
     events: Vec<(String, String, String)>,
     /// The channel, what came of it, and why not.
     told: Vec<(String, String, String)>,
+    screenshot: Option<Shown>,
+    can_acknowledge: bool,
+    can_resolve: bool,
+    can_comment: bool,
+    /// A comment that was refused, and why.
+    refused: Option<(String, String)>,
     rendered_at: String,
+}
+
+/// What a form adds to the timeline.
+#[derive(Deserialize)]
+struct Comment {
+    text: String,
+}
+
+/// What the buttons of the page do.
+pub(crate) fn forms() -> Router<Arc<Pages>> {
+    Router::new()
+        .route("/incidents/{id}/acknowledge", post(acknowledge))
+        .route("/incidents/{id}/resolve", post(resolve))
+        .route("/incidents/{id}/comments", post(comment))
+}
+
+/// A picture, or why there is none.
+enum Shown {
+    Picture {
+        id: Uuid,
+        target: String,
+        at: String,
+    },
+    Nothing(String),
 }
 
 pub(crate) async fn page(
@@ -33,23 +68,89 @@ pub(crate) async fn page(
     Extension(access): Extension<Access>,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
-    let view = access.incident(id).await?;
-    let notice = notice(&access, &view)?;
+    let view = access.incident(parsed(&id)?).await?;
+    html(&shown(&pages, &access, view, None)?)
+}
+
+async fn acknowledge(
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let id = parsed(&id)?;
+    done(id, access.acknowledge_incident(id).await)
+}
+
+async fn resolve(
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let id = parsed(&id)?;
+    done(id, access.resolve_incident(id).await)
+}
+
+async fn comment(
+    Shared(pages): Shared<Arc<Pages>>,
+    Extension(access): Extension<Access>,
+    Path(id): Path<String>,
+    Form(Comment { text }): Form<Comment>,
+) -> Result<Response, PageError> {
+    let id = parsed(&id)?;
+    match access.comment_incident(id, text.clone()).await {
+        Err(error @ ServiceError::Invalid(_)) => {
+            let view = access.incident(id).await?;
+            let refused = Some((text, error.to_string()));
+            let page = html(&shown(&pages, &access, view, refused)?)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+        commented => done(id, commented),
+    }
+}
+
+/// Back to the page, which says what it is now: also when somebody else was first.
+fn done(id: Uuid, done: Result<IncidentView, ServiceError>) -> Result<Response, PageError> {
+    match done {
+        Ok(_) | Err(ServiceError::Refused(_)) => {
+            Ok(Redirect::to(&format!("/incidents/{id}")).into_response())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parsed(id: &str) -> Result<Uuid, PageError> {
+    id.parse().map_err(|_| PageError::NotFound)
+}
+
+fn shown(
+    pages: &Pages,
+    access: &Access,
+    view: IncidentView,
+    refused: Option<(String, String)>,
+) -> Result<Page, PageError> {
+    let notice = notice(access, &view.incident)?;
     let lines = notice.lines().into_iter();
-    html(&Page {
+    let grant = access.grant();
+    let can_comment = grant.scopes.contains(&Scope::AlertsWrite) && grant.only.is_none();
+    let status = view.incident.status;
+    // A certificate is renewed, or not.
+    let ends_by_itself = view.incident.cause == IncidentCause::CertificateExpiring;
+    Ok(Page {
+        id: view.incident.id,
         headline: notice.headline(),
-        state: state(&view),
+        state: state(&view.incident),
         facts: lines.map(|line| (line.label, line.text)).collect(),
+        screenshot: picture(&view, &notice.incident.target),
         events: view.events.into_iter().map(event).collect(),
         told: view.told.into_iter().map(told).collect(),
+        can_acknowledge: can_comment && status == IncidentStatus::Open,
+        can_resolve: can_comment && status != IncidentStatus::Resolved && !ends_by_itself,
+        can_comment,
+        refused,
         rendered_at: moment(pages.service.now()),
     })
 }
 
 /// As it would be told now.
-fn notice(access: &Access, view: &IncidentView) -> Result<Notice, PageError> {
-    let incident = &view.incident;
+pub(crate) fn notice(access: &Access, incident: &Incident) -> Result<Notice, PageError> {
     let detail: IncidentNotice = serde_json::from_str(&incident.detail)?;
     let event = match incident.status {
         IncidentStatus::Resolved => NoticeEvent::Resolved,
@@ -62,18 +163,31 @@ fn notice(access: &Access, view: &IncidentView) -> Result<Notice, PageError> {
         at: incident.resolved_at.unwrap_or(incident.opened_at),
         incident: IncidentNotice {
             acknowledged_by: incident.acknowledged_by.clone(),
+            resolved_at: incident.resolved_at,
             ..detail
         },
         link: None,
     })
 }
 
-fn state(view: &IncidentView) -> &'static str {
-    match (view.incident.status, view.incident.cause) {
+pub(crate) fn state(incident: &Incident) -> &'static str {
+    match (incident.status, incident.cause) {
         (IncidentStatus::Resolved, _) => "up",
         (_, IncidentCause::Down) => "down",
-        (_, IncidentCause::Degraded) => "degraded",
+        (_, IncidentCause::Degraded | IncidentCause::CertificateExpiring) => "degraded",
         (_, IncidentCause::Unknown) => "unknown",
+    }
+}
+
+fn picture(view: &IncidentView, target: &str) -> Option<Shown> {
+    let screenshot = view.screenshot.as_ref()?;
+    match screenshot.taken {
+        Some(taken) => Some(Shown::Picture {
+            id: view.incident.id,
+            target: target.to_owned(),
+            at: moment(taken.at),
+        }),
+        None => screenshot.error.clone().map(Shown::Nothing),
     }
 }
 
@@ -102,7 +216,7 @@ fn told(told: Telling) -> (String, String, String) {
 }
 
 /// To the second.
-fn moment(at: Timestamp) -> String {
+pub(crate) fn moment(at: Timestamp) -> String {
     let text = at.to_string();
     format!(
         "{} UTC",

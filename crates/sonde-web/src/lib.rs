@@ -3,6 +3,7 @@
 mod account;
 mod history;
 mod incident;
+mod incidents;
 mod overview;
 mod sparkline;
 
@@ -22,11 +23,13 @@ struct Pages {
     history: History,
 }
 
-/// `/` and `/incidents/{id}`, which take an [`Access`](sonde_service::Access) that somebody put into the request.
+/// `/`, `/incidents` and what is below it, which take an [`Access`](sonde_service::Access) that somebody put into the request.
 pub fn router(service: Service) -> Router {
     Router::new()
         .route("/", get(overview::page))
+        .route("/incidents", get(incidents::page))
         .route("/incidents/{id}", get(incident::page))
+        .merge(incident::forms())
         .with_state(Arc::new(Pages {
             service,
             history: History::default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Fleet, PATIENCE};
+use crate::services::faketime;
 use crate::sonde::{Running, Sonde};
 use crate::stub::link::Link;
 use crate::wait::comes_within;
@@ -78,7 +79,11 @@ impl Member {
         if let Role::Checker { region } = role {
             arguments.extend(["--region".to_owned(), region.to_owned()]);
             let skewed = fleet.options.skewed.filter(|skewed| skewed.0 == region);
-            environment.extend(skewed.into_iter().flat_map(|(_, seconds)| lie(seconds)));
+            environment.extend(
+                skewed
+                    .into_iter()
+                    .flat_map(|(_, seconds)| faketime(i64::from(seconds))),
+            );
         }
         if role == Role::Api {
             // Made up requests come faster than those of people, and would all be told so.
@@ -225,16 +230,4 @@ fn through(link: &Link, url: &str) -> String {
     let port = url.set_port(Some(address.port()));
     assert!(host.is_ok() && port.is_ok(), "URLs of services have hosts");
     url.into()
-}
-
-/// The environment of a process that lives in the future.
-fn lie(seconds: i32) -> [(String, String); 3] {
-    let library = std::env::var("SONDE_TEST_FAKETIME");
-    let library = library.expect("SONDE_TEST_FAKETIME names libfaketime; `tests/run` sets it");
-    [
-        ("LD_PRELOAD", library),
-        ("FAKETIME", format!("{seconds:+}s")),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
 }

@@ -9,6 +9,8 @@ use sonde_core::{
 };
 use uuid::Uuid;
 
+use super::beat::{Beat, Rhythm};
+use super::expiry::{Certificates, Expiring, Expiry};
 use super::region::{KeptRegion, RegionState, SETTLE, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
@@ -31,6 +33,11 @@ pub struct MonitorState {
     opened: Vec<Timestamp>,
     /// Regions that were asked because of a failure and saw it, too; forgotten with the slot that it was in.
     witnesses: BTreeMap<Timestamp, BTreeSet<Region>>,
+    /// When a person ended an incident of late: results of slots until then say nothing any more.
+    since: Option<Timestamp>,
+    /// Of a heartbeat.
+    beat: Option<Beat>,
+    certificates: Certificates,
 }
 
 /// What is kept of a monitor.
@@ -42,6 +49,13 @@ pub struct KeptState {
     pub incident: Option<OpenIncident>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     opened: Vec<Timestamp>,
+    /// All that is there after a person ended an incident: [`sonde_store::AlertStore::resolve`] writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    beat: Option<Beat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiring: Option<Expiring>,
 }
 
 /// An incident that goes on.
@@ -112,6 +126,9 @@ impl KeptState {
             regions: BTreeMap::new(),
             incident: Some(incident),
             opened: Vec::new(),
+            since: None,
+            beat: None,
+            expiring: None,
         }
     }
 
@@ -123,7 +140,10 @@ impl KeptState {
     pub fn says_the_same_as(&self, other: &Self) -> bool {
         let streaks = self.regions.iter().map(|(region, it)| (region, it.streak));
         let others = other.regions.iter().map(|(region, it)| (region, it.streak));
-        self.incident == other.incident && self.opened == other.opened && streaks.eq(others)
+        let same = self.incident == other.incident && self.opened == other.opened;
+        let same = same && self.beat == other.beat && self.expiring == other.expiring;
+        let same = same && self.since == other.since;
+        same && streaks.eq(others)
     }
 }
 
@@ -136,6 +156,9 @@ impl MonitorState {
             incident: None,
             opened: Vec::new(),
             witnesses: BTreeMap::new(),
+            since: None,
+            beat: None,
+            certificates: Certificates::default(),
         }
     }
 
@@ -149,36 +172,57 @@ impl MonitorState {
             incident: kept.incident,
             opened: kept.opened,
             witnesses: BTreeMap::new(),
+            since: kept.since,
+            beat: kept.beat,
+            certificates: Certificates::restored(kept.expiring),
         }
     }
 
     /// What is to be kept; nothing where a new one says the same.
     pub fn kept(&self, monitor: &Monitor) -> Option<KeptState> {
         let regions = self.regions.iter().filter_map(|(region, state)| {
-            let kept = state.kept(&monitor.alert, monitor.interval)?;
+            let kept = state.kept(&monitor.alert, rhythm(monitor))?;
             Some((region.clone(), kept))
         });
         let kept = KeptState {
             regions: regions.collect(),
             incident: self.incident.clone(),
             opened: self.opened.clone(),
+            since: self.since,
+            beat: self.beat,
+            expiring: self.certificates.open().cloned(),
         };
-        let is_empty = kept.regions.is_empty() && kept.incident.is_none() && kept.opened.is_empty();
+        let is_calm = kept.incident.is_none() && kept.opened.is_empty() && kept.expiring.is_none();
+        let is_empty =
+            is_calm && kept.regions.is_empty() && kept.since.is_none() && kept.beat.is_none();
         (!is_empty).then_some(kept)
     }
 
     /// Takes a result into account; false when it changes nothing. What it leads to says [`Self::decide`].
     pub fn observe(&mut self, monitor: &Monitor, result: &CheckResult) -> bool {
-        if !monitor.regions.contains(&result.region) {
+        let is_over = self.since.is_some_and(|since| result.slot <= since);
+        if is_over || !monitor.regions.contains(&result.region) {
             return false;
+        }
+        let mut interval = Duration::from_micros(result.interval_us);
+        if let Some(rhythm) = Rhythm::of(monitor) {
+            let beat = self.beat.get_or_insert(Beat::new(result.slot));
+            if !beat.observe(rhythm, result) {
+                return false;
+            }
+            interval = Duration::ZERO;
         }
         let regions = &mut self.regions;
         let region = regions.entry(result.region.clone()).or_default();
-        let changes = region.observe(&monitor.alert, result);
-        if changes && monitor.alert.confirm {
-            self.confirm(result.slot);
+        let is_new = region.observe(&monitor.alert, interval, result);
+        if is_new {
+            self.certificates.observe(result);
+            if monitor.alert.confirm {
+                self.confirm(result.slot);
+            }
         }
-        changes
+        // That a heartbeat came is to be kept also where it says the same as the one before.
+        is_new || self.beat.is_some()
     }
 
     /// Takes into account what another region saw that was asked because of a failure; false when that changes nothing.
@@ -226,8 +270,10 @@ impl MonitorState {
     ) -> Option<Transition> {
         self.regions
             .retain(|region, _| monitor.regions.contains(region));
-        let span = monitor.interval * FLAPPING;
+        self.beat = Rhythm::of(monitor).map(|_| self.beat.unwrap_or(Beat::new(now)));
+        let span = rhythm(monitor) * FLAPPING;
         self.opened.retain(|opened| now.since(*opened) <= span);
+        self.since = self.since.filter(|since| now.since(*since) <= span);
         let cause = self.cause(monitor, now);
         match (self.incident.take(), cause) {
             (None, None) => None,
@@ -235,6 +281,33 @@ impl MonitorState {
             (Some(incident), Some(cause)) => self.go_on(incident, cause),
             (Some(incident), None) => self.end(incident, monitor.interval, now),
         }
+    }
+
+    /// Tells of a certificate that comes to its end.
+    pub fn decide_expiry(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Expiry> {
+        self.certificates.decide(monitor, now)
+    }
+
+    /// When the certificate ends that a region was shown.
+    pub fn certificate_ends(&self, region: &Region) -> Option<Timestamp> {
+        self.certificates.ends(region)
+    }
+
+    /// As [`Self::take_incident`].
+    pub fn take_expiring(&mut self) -> Option<Expiring> {
+        self.certificates.take()
+    }
+
+    /// The instants by now at which a heartbeat was late and nobody has said so, and since when it is waited for.
+    pub fn late(
+        &self,
+        monitor: &Monitor,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let beat = self.beat.zip(Rhythm::of(monitor)).into_iter();
+        beat.flat_map(move |(beat, rhythm)| {
+            beat.late(rhythm, now).map(move |late| (late, beat.since()))
+        })
     }
 
     /// Ends what is open whatever the target does: nobody watches it any more.
@@ -255,6 +328,10 @@ impl MonitorState {
 
     /// The next time at which silence alone may change something.
     pub fn look_again_at(&self, monitor: &Monitor, now: Timestamp) -> Timestamp {
+        if let Some(rhythm) = Rhythm::of(monitor) {
+            let late = self.beat.unwrap_or(Beat::new(now)).next_late(rhythm);
+            return late.max(now + Duration::from_micros(1));
+        }
         let patience = patience(monitor);
         let heard = monitor.regions.iter().map(|region| self.heard(region));
         let stale = heard.map(|heard| heard + patience).filter(|at| *at >= now);
@@ -270,7 +347,8 @@ impl MonitorState {
                     || state.is_in_doubt(&monitor.alert, monitor.interval)
             })
         };
-        monitor.regions.iter().any(doubtful)
+        // A heartbeat that is not late is well until it says otherwise.
+        monitor.spec.heartbeat().is_none() && monitor.regions.iter().any(doubtful)
     }
 
     /// By the monitor's order of regions.
@@ -309,7 +387,7 @@ impl MonitorState {
     fn verdict(&self, monitor: &Monitor, region: &Region) -> Verdict {
         let state = self.regions.get(region);
         state.map_or(Verdict::Up, |state| {
-            state.verdict(&monitor.alert, monitor.interval)
+            state.verdict(&monitor.alert, rhythm(monitor))
         })
     }
 
@@ -324,7 +402,8 @@ impl MonitorState {
     }
 
     fn is_fresh(&self, monitor: &Monitor, region: &Region, now: Timestamp) -> bool {
-        now.since(self.heard(region)) <= patience(monitor)
+        // Of one that is silent it is said that it is late.
+        monitor.spec.heartbeat().is_some() || now.since(self.heard(region)) <= patience(monitor)
     }
 
     fn open(&mut self, monitor: &Monitor, cause: IncidentCause, now: Timestamp) -> Transition {
@@ -362,6 +441,15 @@ impl MonitorState {
             }
         }
         Some(Transition::Resolved(incident))
+    }
+}
+
+/// In which results come one after the other; zero for heartbeats, which come when they come: nothing is missing between
+/// two of them, and they do not flap.
+fn rhythm(monitor: &Monitor) -> Duration {
+    match monitor.spec.heartbeat() {
+        Some(_) => Duration::ZERO,
+        None => monitor.interval,
     }
 }
 

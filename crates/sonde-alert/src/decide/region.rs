@@ -95,8 +95,13 @@ impl RegionState {
     }
 
     /// Puts a result in its place. False when it comes too late, or says what was known.
-    pub(super) fn observe(&mut self, rule: &AlertRule, result: &CheckResult) -> bool {
-        let interval = Duration::from_micros(result.interval_us);
+    /// `interval` is that of the result, or zero where results come at any time.
+    pub(super) fn observe(
+        &mut self,
+        rule: &AlertRule,
+        interval: Duration,
+        result: &CheckResult,
+    ) -> bool {
         let newest = self.window.last().map(|seen| seen.slot);
         let is_late = newest.is_some_and(|newest| newest.since(result.slot) > interval * SETTLE);
         if is_late || self.floor.is_some_and(|floor| result.slot <= floor) {
@@ -165,7 +170,7 @@ impl RegionState {
         let mut before = self.floor;
         for seen in &self.window {
             let has_gap = before.is_some_and(|before| seen.slot.since(before) > interval * 3 / 2);
-            if has_gap && seen.slot - interval >= oldest {
+            if has_gap && !interval.is_zero() && seen.slot - interval >= oldest {
                 streak.interrupt();
             }
             streak.add(rule, seen);

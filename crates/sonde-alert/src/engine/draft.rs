@@ -84,7 +84,7 @@ impl<'a> Draft<'a> {
         if gone.version > 0 {
             self.put(&gone.key, gone.version, None);
         }
-        if let Some(incident) = gone.open {
+        for incident in gone.open {
             self.say(&gone.key, IncidentEventKind::Resolved, incident, false);
         }
     }

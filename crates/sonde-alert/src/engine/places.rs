@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sonde_core::{IncidentCause, Monitor, MonitorId, Region, Timestamp, WorkspaceId};
 use sonde_notify::IncidentNotice;
+use sonde_store::KeptAlert;
 
 use super::Key;
 use crate::decide::{KeptState, OpenIncident, Transition, patience};
@@ -38,7 +39,7 @@ pub(super) struct Change {
 
 impl Places {
     pub(super) fn add(&mut self, monitor: &Monitor, now: Timestamp) {
-        for region in &monitor.regions {
+        for region in places_of(monitor) {
             let key = (monitor.workspace.clone(), region.clone());
             let place = self.all.entry(key).or_insert_with(|| Place::new(now));
             if place.patience.is_empty() {
@@ -49,7 +50,7 @@ impl Places {
     }
 
     pub(super) fn remove(&mut self, monitor: &Monitor) {
-        for region in &monitor.regions {
+        for region in places_of(monitor) {
             let key = (monitor.workspace.clone(), region.clone());
             let Some(place) = self.all.get_mut(&key) else {
                 continue;
@@ -79,6 +80,17 @@ impl Places {
             place.heard = Timestamp::UNIX_EPOCH;
         }
         true
+    }
+
+    /// Takes over what somebody else wrote down meanwhile.
+    pub(super) fn catch_up(&mut self, key: &Key, kept: &KeptAlert, now: Timestamp) {
+        let Some(region) = key.1.as_region() else {
+            return;
+        };
+        let place = self.all.get(&(key.0.clone(), region));
+        if place.is_some_and(|place| place.version < kept.version) {
+            self.restore(key, kept.version, &kept.body, now);
+        }
     }
 
     pub(super) fn hear(&mut self, workspace: &WorkspaceId, region: &Region, slot: Timestamp) {
@@ -137,6 +149,14 @@ impl Places {
                 self.all.remove(&key);
             }
         }
+    }
+}
+
+/// Where checkers run: heartbeats come from nowhere.
+fn places_of(monitor: &Monitor) -> &[Region] {
+    match monitor.spec.heartbeat() {
+        Some(_) => &[],
+        None => &monitor.regions,
     }
 }
 

@@ -38,6 +38,7 @@ struct Fixture {
     /// As the store keeps them.
     kept: HashMap<Key, KeptAlert>,
     told: Vec<(NoticeEvent, String)>,
+    incidents: BTreeSet<uuid::Uuid>,
     told_ids: BTreeSet<uuid::Uuid>,
 }
 
@@ -57,6 +58,7 @@ impl Fixture {
             asked: Vec::new(),
             kept: HashMap::new(),
             told: Vec::new(),
+            incidents: BTreeSet::new(),
             told_ids: BTreeSet::new(),
         }
     }
@@ -111,11 +113,25 @@ impl Fixture {
                 *event == NoticeEvent::Opened && of == notice.incident.monitor.as_str()
             });
             if (!new.follows || known) && self.told_ids.insert(new.id) {
+                self.incidents.insert(notice.incident.id);
                 self.told
                     .push((notice.event, notice.incident.monitor.to_string()));
             }
         }
         self.engine.committed(decision);
+    }
+
+    /// A person ends the incident of a monitor: as the store does it.
+    fn resolve_by_hand(&mut self, name: &str, now: Timestamp) {
+        let kept = self.kept.get_mut(&(WorkspaceId::local(), id(name)));
+        let kept = kept.expect("an incident is open");
+        kept.version += 1;
+        kept.body = serde_json::json!({ "since": now }).to_string();
+    }
+
+    fn catch_up(&mut self, now: Timestamp) {
+        let kept = self.kept.values().cloned().collect();
+        self.engine.catch_up(kept, now);
     }
 
     /// Another process takes over.
@@ -285,7 +301,7 @@ fn a_region_that_is_silent_is_one_incident_and_its_targets_have_none() {
     monitors.push(regions(monitor("there", &[]), &["iad"]));
     let mut it = Fixture::new(&monitors);
     let fine = [("a", Fine), ("b", Fine), ("c", Fine), ("both", Fine)];
-    for round in 0..3 {
+    for round in 0..6 {
         it.round(round, &fine);
     }
     it.told(&[(Opened, "@iad")]);
@@ -347,4 +363,222 @@ fn what_is_in_maintenance_now_opens_nothing() {
     it.told(&[]);
     it.round(40, &[]);
     it.told(&[(Opened, "a")]);
+}
+
+/// Twice in a row is down.
+fn patient(name: &str) -> Arc<Monitor> {
+    let mut monitor = (*monitor(name, &[])).clone();
+    monitor.alert.fail_after = 2;
+    Arc::new(monitor)
+}
+
+#[test]
+fn what_a_person_ended_begins_anew_and_is_another_incident_when_it_goes_on() {
+    let mut it = Fixture::new(&[patient("a"), patient("b")]);
+    for round in 0..3 {
+        it.round(round, &[("a", Failed), ("b", Failed)]);
+    }
+    it.told(&[(Opened, "a"), (Opened, "b")]);
+    it.resolve_by_hand("a", at(2));
+    it.catch_up(at(2));
+    // What was under way says nothing any more, and once is not enough.
+    it.round(2, &[("a", Failed)]);
+    it.round(3, &[("a", Failed), ("b", Failed)]);
+    it.told(&[(Opened, "a"), (Opened, "b")]);
+    it.round(4, &[("a", Failed), ("b", Failed)]);
+    it.told(&[(Opened, "a"), (Opened, "b"), (Opened, "a")]);
+    assert_eq!(it.incidents.len(), 3);
+    it.round(5, &[("a", Fine), ("b", Fine)]);
+    assert_eq!(it.told.len(), 5, "each of the two recovered once");
+}
+
+#[test]
+fn what_a_person_ended_is_not_ended_again_by_who_takes_over() {
+    let monitors = [patient("a")];
+    let mut it = Fixture::new(&monitors);
+    it.round(0, &[("a", Failed)]);
+    it.round(1, &[("a", Failed)]);
+    it.resolve_by_hand("a", at(1));
+    it.restart(&monitors, at(1));
+    // Delivered again, both of them.
+    it.round(0, &[("a", Failed)]);
+    it.round(1, &[("a", Failed)]);
+    it.round(2, &[("a", Fine)]);
+    it.round(3, &[("a", Failed)]);
+    it.round(4, &[("a", Fine)]);
+    it.told(&[(Opened, "a")]);
+    for round in 5..60 {
+        it.round(round, &[("a", Fine)]);
+    }
+    assert!(it.kept.is_empty(), "nothing is kept of it in the end");
+}
+
+#[test]
+fn of_silence_that_a_person_ended_people_hear_again_when_it_goes_on() {
+    let mut it = Fixture::new(&[monitor("a", &[])]);
+    let until = |it: &mut Fixture, seconds: std::ops::Range<u64>| {
+        for second in seconds {
+            it.decide(START + Duration::from_secs(second));
+        }
+    };
+    until(&mut it, 0..40);
+    it.told(&[(Opened, "a")]);
+    let now = START + Duration::from_secs(40);
+    it.resolve_by_hand("a", now);
+    it.catch_up(now);
+    until(&mut it, 40..60);
+    it.told(&[(Opened, "a")]);
+    until(&mut it, 60..80);
+    it.told(&[(Opened, "a"), (Opened, "a")]);
+    assert_eq!(it.incidents.len(), 2);
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Once a day, and an hour of grace.
+fn heartbeat() -> Arc<Monitor> {
+    let mut monitor = Monitor::sample();
+    monitor.id = id("backup");
+    monitor.spec = sonde_core::Spec::Heartbeat(sonde_core::HeartbeatSpec { grace: HOUR });
+    monitor.interval = HOUR * 24;
+    monitor.regions = vec![Region::push()];
+    monitor.alert = sonde_core::AlertRule::of_heartbeat();
+    Arc::new(monitor)
+}
+
+impl Fixture {
+    fn ping(&mut self, hour: u32, outcome: Outcome) {
+        let result = CheckResult::of_heartbeat(&heartbeat(), START + HOUR * hour, outcome);
+        self.engine.observe(&result);
+        self.decide(START + HOUR * hour + Duration::from_secs(1));
+    }
+
+    /// Says what is late, as the alerter does; at these hours it was.
+    #[track_caller]
+    fn late_by(&mut self, hour: u32, expected: &[u64]) {
+        let now = START + HOUR * hour;
+        self.decide(now);
+        let late = self.engine.take_late(now, |_, _| false);
+        for result in &late {
+            assert_eq!(result.reason, Some(sonde_core::Reason::HeartbeatLate));
+            self.engine.observe(result);
+        }
+        self.decide(now);
+        let hours = late.iter().map(|it| it.slot.since(START).as_secs() / 3600);
+        assert_eq!(hours.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_heartbeat_that_stays_away_is_told_once_and_so_is_that_it_came() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.late_by(24, &[]);
+    it.ping(24, Fine);
+    it.late_by(49, &[49]);
+    it.told(&[(Opened, "backup")]);
+    it.late_by(72, &[]);
+    it.late_by(100, &[73, 97]);
+    it.told(&[(Opened, "backup")]);
+    it.ping(101, Fine);
+    it.told(&[(Opened, "backup"), (Resolved, "backup")]);
+    it.late_by(125, &[]);
+}
+
+#[test]
+fn a_restart_moves_no_deadline_and_a_pause_begins_anew() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.ping(2, Fine);
+    for hour in [3, 10, 26] {
+        it.restart(&[heartbeat()], START + HOUR * hour);
+        it.late_by(hour, &[]);
+    }
+    it.restart(&[heartbeat()], START + HOUR * 80);
+    it.late_by(80, &[27, 51, 75]);
+    it.restart(&[heartbeat()], START + HOUR * 81);
+    it.late_by(81, &[]);
+
+    let mut paused = Monitor::clone(&heartbeat());
+    paused.paused = true;
+    it.engine.watch_only(&[Arc::new(paused)], START + HOUR * 82);
+    it.decide(START + HOUR * 82);
+    it.engine.watch_only(&[heartbeat()], START + HOUR * 200);
+    it.late_by(200, &[]);
+    it.late_by(224, &[]);
+    it.late_by(225, &[225]);
+}
+
+#[test]
+fn what_a_job_says_of_itself_is_told_at_once_and_again_changes_nothing() {
+    let mut it = Fixture::new(&[heartbeat()]);
+    it.ping(1, Failed);
+    it.told(&[(Opened, "backup")]);
+    it.ping(2, Fine);
+    it.ping(1, Failed);
+    it.restart(&[heartbeat()], START + HOUR * 3);
+    it.ping(1, Failed);
+    it.told(&[(Opened, "backup"), (Resolved, "backup")]);
+}
+
+#[test]
+fn a_late_heartbeat_is_quiet_in_maintenance_and_what_depends_on_it_does_not_wait() {
+    let mut child = Monitor::clone(&monitor("child", &["backup"]));
+    child.interval = INTERVAL;
+    let mut it = Fixture::new(&[heartbeat(), Arc::new(child)]);
+    it.round(1, &[("child", Failed)]);
+    it.told(&[(Opened, "child")]);
+    it.round(2, &[("child", Fine)]);
+    let now = START + HOUR * 26;
+    it.decide(now);
+    assert!(it.engine.has_late());
+    for result in it.engine.take_late(now, |_, _| true) {
+        assert!(result.in_maintenance);
+        it.engine.observe(&result);
+    }
+    it.decide(now);
+    let backup = it.told.iter().filter(|(_, monitor)| monitor == "backup");
+    assert_eq!(backup.count(), 0);
+}
+
+/// Days to the end of the certificate that a round shows, which is fine otherwise.
+fn certificate(it: &mut Fixture, round: u32, days: u32) {
+    let mut result = CheckResult::sample_executed(Fine, Duration::from_millis(5));
+    result.monitor = id("shop");
+    result.slot = START + INTERVAL * round;
+    result.interval_us = 5_000_000;
+    let ends = at(round) + HOUR * 24 * days;
+    result.tls = serde_json::from_value(serde_json::json!({ "certificates": [{
+        "subject": "", "issuer": "", "san": [], "not_before": START, "not_after": ends, "sha256": "",
+    }] }))
+    .unwrap();
+    it.engine.observe(&result);
+    it.decide(at(round));
+}
+
+#[test]
+fn a_certificate_that_ends_is_told_beside_what_else_is_wrong_and_ends_with_its_monitor() {
+    let shop = [monitor("shop", &[])];
+    let mut it = Fixture::new(&shop);
+    certificate(&mut it, 0, 90);
+    it.told(&[]);
+    certificate(&mut it, 1, 29);
+    certificate(&mut it, 2, 28);
+    it.restart(&shop, at(2));
+    certificate(&mut it, 3, 27);
+    it.told(&[(Opened, "shop")]);
+    // Down all the while, and up again: that is another incident.
+    it.round(4, &[("shop", Failed)]);
+    certificate(&mut it, 5, 27);
+    let mut expected = vec![(Opened, "shop"), (Opened, "shop"), (Resolved, "shop")];
+    it.told(&expected);
+    certificate(&mut it, 6, 13);
+    certificate(&mut it, 7, 13);
+    certificate(&mut it, 8, 90);
+    expected.extend([(NoticeEvent::Changed, "shop"), (Resolved, "shop")]);
+    it.told(&expected);
+    certificate(&mut it, 9, 2);
+    it.restart(&[], at(10));
+    it.decide(at(10));
+    expected.extend([(Opened, "shop"), (Resolved, "shop")]);
+    it.told(&expected);
+    assert!(it.kept.is_empty());
 }

@@ -1,23 +1,24 @@
-//! `sonde export`: a server's monitors as a file that `sonde apply` changes nothing with.
+//! `sonde export`: what a server has as a file that `sonde apply` changes nothing with.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sonde_config::{Config, Inputs, Origin};
 
-use crate::client::{Client, ServerOptions};
+use crate::client::{ApiError, Client, ServerOptions};
 use crate::configuration;
 use crate::exit::{Error, Exit};
 use crate::output::Stdout;
 
-/// As many monitors as a server gives at a time.
+/// As much as a server gives at a time.
 const PAGE: &str = "500";
 
-/// Write a server's monitors as a sonde.yaml
+/// Write a server's monitors, channels and maintenance as a sonde.yaml
 ///
 /// Secrets are written as REDACTED, which means the secret that the server has to whoever applies the file.
 #[derive(Debug, clap::Args)]
@@ -43,23 +44,24 @@ enum Format {
     Json,
 }
 
+/// A page of a listing; a newer server says more.
 #[derive(Deserialize)]
 struct Page {
-    monitors: Vec<Entry>,
     next_cursor: Option<String>,
+    #[serde(flatten)]
+    sections: Map<String, Value>,
 }
 
-#[derive(Deserialize)]
-struct Entry {
-    id: String,
-    config: Value,
-}
+/// By id, in the server's order.
+type Section = Vec<(String, Value)>;
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let server = Client::new(&options.server)?;
-    let entries = entries(&server).await?;
-    let count = entries.len();
-    let config = config(entries, &server)?;
+    let monitors = entries(&server, "monitors").await?;
+    let channels = within_reach(entries(&server, "channels").await, "channels")?;
+    let maintenance = within_reach(entries(&server, "maintenance").await, "maintenance")?;
+    let count = monitors.len();
+    let config = config(monitors, channels, maintenance, &server)?;
     let text = match options.format {
         Format::Yaml => head(&server) + &sonde_config::render(&config),
         Format::Json => format!("{:#}\n", sonde_config::render_json(&config)),
@@ -76,15 +78,30 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
+/// What a key is not for is left out, and so stays as it is when the file is applied.
+fn within_reach(section: Result<Section, ApiError>, name: &str) -> Result<Option<Section>, Error> {
+    match section {
+        Ok(section) => Ok(Some(section)),
+        Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
+            anstream::eprintln!("the key is not for {name}: they are left out");
+            Ok(None)
+        }
+        // Older servers know none.
+        Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// All pages.
-async fn entries(server: &Client) -> Result<Vec<Entry>, Error> {
+async fn entries(server: &Client, section: &str) -> Result<Section, ApiError> {
     let mut entries = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let mut query = vec![("limit", PAGE)];
         query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let page: Page = server.get("v1/monitors", &query).await?;
-        entries.extend(page.monitors);
+        let mut page: Page = server.get(&format!("v1/{section}"), &query).await?;
+        let found = page.sections.get_mut(section).and_then(Value::as_array_mut);
+        entries.extend(found.into_iter().flatten().filter_map(entry));
         let next = page
             .next_cursor
             .filter(|next| cursor.as_ref() != Some(next));
@@ -95,12 +112,34 @@ async fn entries(server: &Client) -> Result<Vec<Entry>, Error> {
     }
 }
 
+/// Its id, and what stands below that in `sonde.yaml`: its `config`, or of maintenance three of its keys.
+fn entry(entry: &mut Value) -> Option<(String, Value)> {
+    let id = entry["id"].as_str()?.to_owned();
+    if entry.get("config").is_some() {
+        return Some((id, entry["config"].take()));
+    }
+    let keys = ["title", "monitors", "schedule"].into_iter();
+    let keys = keys.map(|key| (key.to_owned(), entry[key].take()));
+    Some((id, Value::Object(keys.collect())))
+}
+
 /// Read as everything of a server is: at its word.
-fn config(entries: Vec<Entry>, server: &Client) -> Result<Config, Error> {
-    let order = entries.iter().map(|entry| entry.id.clone()).zip(0..);
+fn config(
+    monitors: Section,
+    channels: Option<Section>,
+    maintenance: Option<Section>,
+    server: &Client,
+) -> Result<Config, Error> {
+    let order = monitors.iter().map(|(id, _)| id.clone()).zip(0..);
     let order: HashMap<String, usize> = order.collect();
-    let monitors = entries.into_iter().map(|entry| (entry.id, entry.config));
-    let text = json!({ "monitors": monitors.collect::<Map<_, _>>() }).to_string();
+    let section = |section: Section| Value::Object(section.into_iter().collect());
+    let mut text = json!({ "monitors": section(monitors) });
+    for (name, beside) in [("channels", channels), ("maintenance", maintenance)] {
+        if let Some(beside) = beside {
+            text[name] = section(beside);
+        }
+    }
+    let text = text.to_string();
     let loaded = sonde_config::parse(&Inputs {
         name: server.url().as_str(),
         text: &text,
@@ -128,7 +167,7 @@ fn config(entries: Vec<Entry>, server: &Client) -> Result<Config, Error> {
 fn head(server: &Client) -> String {
     let url = server.url();
     format!(
-        "# All monitors of {url}: applying this file there changes nothing.\n\
+        "# All that {url} has: applying this file there changes nothing.\n\
          # REDACTED stands for a secret that the server has. Leave it to keep the secret, or write a new one instead.\n"
     )
 }

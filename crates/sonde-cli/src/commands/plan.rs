@@ -41,7 +41,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     let server = Client::new(&options.server)?;
     let plan = desired.plan(&server).await?;
     let text = match options.format {
-        Format::Pretty => plan::changes(&plan, &desired.monitors),
+        Format::Pretty => plan::changes(&plan, &desired.config.monitors),
         Format::Json => {
             let json = serde_json::to_string_pretty(&plan);
             json.context("a plan is JSON")? + "\n"

@@ -21,12 +21,12 @@ pub(crate) fn single(result: &CheckResult) -> anyhow::Result<String> {
     pretty(result)
 }
 
-pub(crate) fn line(result: &CheckResult) -> anyhow::Result<String> {
-    let text = serde_json::to_string(result).context("cannot write the result as JSON")?;
+pub(crate) fn line(value: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string(value).context("cannot write the result as JSON")?;
     Ok(text + "\n")
 }
 
-pub(super) fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
+pub(crate) fn pretty(value: &impl Serialize) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(value).context("cannot write the results as JSON")?;
     Ok(text + "\n")
 }

@@ -1,12 +1,13 @@
-//! What a plan changes, for people: a line per monitor, and below it one per value.
+//! What a plan changes, for people: a line per thing, and below it one per value.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
-use sonde_core::{Monitor, MonitorId};
+use sonde_core::Monitor;
 use sonde_service::{Action, FieldChange, Plan};
+use sonde_store::ResourceKind;
 
 use super::style::{DIM, RED, YELLOW, cut, paint};
 use super::visible;
@@ -18,8 +19,8 @@ const WIDEST: usize = 200;
 
 /// `monitors` are those of the file: what is new is shown with its target.
 pub(crate) fn changes(plan: &Plan, monitors: &[Monitor]) -> String {
-    let targets: BTreeMap<&MonitorId, String> =
-        monitors.iter().map(|one| (&one.id, one.target())).collect();
+    let targets = monitors.iter().map(|one| (one.id.as_str(), one.target()));
+    let targets: BTreeMap<&str, String> = targets.collect();
     let mut out = String::new();
     for change in &plan.changes {
         let (style, mark) = match change.action {
@@ -27,8 +28,15 @@ pub(crate) fn changes(plan: &Plan, monitors: &[Monitor]) -> String {
             Action::Update => (YELLOW, '~'),
             Action::Remove => (RED, '-'),
         };
-        let _ = write!(out, "{}", paint(style, format!("{mark} {}", change.id)));
-        if let (Action::Create, Some(target)) = (change.action, targets.get(&change.id)) {
+        let what = match change.kind {
+            ResourceKind::Monitor => String::new(),
+            other => format!("{other} "),
+        };
+        let id = visible(&change.id);
+        let _ = write!(out, "{}", paint(style, format!("{mark} {what}{id}")));
+        if let (Action::Create, ResourceKind::Monitor, Some(target)) =
+            (change.action, change.kind, targets.get(change.id.as_str()))
+        {
             let _ = write!(out, "  {}", paint(DIM, visible(target)));
         }
         out.push('\n');
@@ -39,7 +47,7 @@ pub(crate) fn changes(plan: &Plan, monitors: &[Monitor]) -> String {
     out
 }
 
-/// How many monitors come, change, go, and stay.
+/// How many things come, change, go, and stay.
 pub(crate) fn summary(plan: &Plan) -> String {
     let [create, update, remove] = counts(plan);
     let unchanged = plan.unchanged;
@@ -96,6 +104,8 @@ mod tests {
                 { "path": "tls", "after": { "ca": "REDACTED" }, "secret": true },
             ] },
             { "id": "gone", "action": "remove", "fields": [] },
+            { "kind": "channel", "id": "shop", "action": "create", "fields": [] },
+            { "kind": "maintenance", "id": "nightly", "action": "remove", "fields": [] },
         ] }))
         .unwrap();
         let text = changes(&plan, &[Monitor::sample()]);
@@ -109,10 +119,12 @@ mod tests {
             http.auth.bearer: REDACTED → REDACTED  (a different secret)
             tls: nothing → {"ca":"REDACTED"}  (a secret)
         - gone
+        + channel shop
+        - maintenance nightly
         "#);
         assert_eq!(
             summary(&plan),
-            "1 to add, 1 to change, 1 to remove, 3 as wanted"
+            "2 to add, 1 to change, 2 to remove, 3 as wanted"
         );
     }
 }

@@ -2,15 +2,16 @@
 
 use sonde_core::RetryPolicy;
 
-use super::{Draft, lenient};
+use super::{Draft, Found, lenient};
 use crate::checkup;
 use crate::decode::Item;
 
 /// The strict reader of `sonde.yaml` takes no more.
 const MAX_RETRIES: u32 = 20;
 
-pub(super) fn read(root: &Item<'_>) -> Vec<Draft> {
-    let monitors = checkup::decode(root).into_iter().map(|mut monitor| {
+pub(super) fn read(root: &Item<'_>) -> Found {
+    let (monitors, notifiers) = checkup::decode(root);
+    let monitors = monitors.into_iter().map(|mut monitor| {
         if monitor.retry.retries > MAX_RETRIES {
             let attempts = monitor.retry.retries.saturating_add(1);
             let (id, most) = (&monitor.id, MAX_RETRIES + 1);
@@ -30,5 +31,8 @@ pub(super) fn read(root: &Item<'_>) -> Vec<Draft> {
         monitor.name = lenient::shown(&monitor.name, &monitor.id);
         Draft::new(root, monitor)
     });
-    monitors.collect()
+    Found {
+        drafts: monitors.collect(),
+        channels: notifiers.unwrap_or_default(),
+    }
 }

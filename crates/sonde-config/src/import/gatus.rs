@@ -16,12 +16,12 @@ use sonde_core::{
     Step, TcpSpec, TlsSpec,
 };
 
-use self::alert::Defaults;
+use self::alert::{Defaults, Told};
 use self::client::Client;
 use self::condition::Meaning;
-use super::Draft;
 use super::lenient::{self, NO_EQUIVALENT, Timed};
 use super::variables::Variables;
+use super::{Draft, Found};
 use crate::decode::Item;
 use crate::fields::Fields;
 use crate::names::unique_id;
@@ -56,24 +56,25 @@ const LEFT_OUT: [&str; 11] = [
 const INTERVAL: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn read(root: &Item<'_>, variables: &Variables) -> Vec<Draft> {
-    let drafts = root.fields("a Gatus configuration", |fields| {
+pub(super) fn read(root: &Item<'_>, variables: &Variables) -> Found {
+    let found = root.fields("a Gatus configuration", |fields| {
         lenient::pass_over(fields, &PASSED_OVER);
         lenient::leave_out(fields, &LEFT_OUT);
         let alerting = fields.take("alerting");
         let defaults = alerting.as_ref().map(alert::defaults).unwrap_or_default();
         let lists = [fields.take("endpoints"), fields.take("services")];
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut told) = (BTreeSet::new(), Told::default());
         let endpoints = lists.into_iter().flatten().filter_map(|list| list.list());
-        endpoints
-            .flatten()
-            .filter_map(|item| {
-                let draft = endpoint(&item, &defaults, variables, &mut ids);
-                lenient::kept(&item, draft)
-            })
-            .collect()
+        let drafts = endpoints.flatten().filter_map(|item| {
+            let draft = endpoint(&item, &defaults, &mut told, variables, &mut ids);
+            lenient::kept(&item, draft)
+        });
+        let drafts = drafts.collect();
+        let channels = alerting.map(|item| alert::channels(&item, &told));
+        let channels = channels.unwrap_or_default();
+        Found { drafts, channels }
     });
-    drafts.unwrap_or_default()
+    found.unwrap_or_default()
 }
 
 /// What an endpoint says, before any of it is understood.
@@ -93,6 +94,7 @@ struct Endpoint<'a> {
 fn endpoint(
     item: &Item<'_>,
     defaults: &Defaults<'_>,
+    told: &mut Told,
     variables: &Variables,
     ids: &mut BTreeSet<MonitorId>,
 ) -> Option<Draft> {
@@ -129,7 +131,9 @@ fn endpoint(
         }
         await_reply(&mut monitor);
         lenient::presume_nothing(&monitor.spec, &mut monitor.expect);
-        monitor.alert = alert.unwrap_or_default();
+        let (rule, alerts) = alert.unwrap_or_default();
+        monitor.alert = rule;
+        told.note(&monitor.id, alerts);
         monitor.tags = lenient::tags(
             std::iter::once(endpoint.group.to_owned()).chain(labels.unwrap_or_default()),
         );

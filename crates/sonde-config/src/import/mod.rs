@@ -4,6 +4,7 @@
 //! What comes out is read back by the strict reader, so that nothing is written which it refuses.
 
 mod blackbox;
+pub(crate) mod channels;
 mod checkup;
 mod gatus;
 mod lenient;
@@ -15,13 +16,15 @@ mod variables;
 use std::collections::BTreeMap;
 
 use sonde_core::{Monitor, MonitorId};
+use sonde_notify::ChannelConfig;
 
+use self::channels::ChannelDraft;
 use self::variables::Variables;
 use crate::brief::brief;
 use crate::decode::{Context, Item};
 use crate::node::{self, Node, Value};
 use crate::problem::{self, Problem, Problems};
-use crate::{Inputs, Options, Origin, expand};
+use crate::{Config, Inputs, Named, Options, Origin, expand};
 
 /// Whose configuration a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,8 @@ pub struct Imported {
     /// In the order of the file. Where these hold the content of a certificate or key, imported ones may hold the name
     /// of the file that has it.
     pub monitors: Vec<Monitor>,
+    /// Whom the other tool tells.
+    pub channels: Named<ChannelConfig>,
     /// What has no equivalent, or not quite the same one; by position.
     pub notes: Vec<Problem>,
     text: String,
@@ -93,6 +98,20 @@ impl Imported {
     /// The `sonde.yaml`.
     pub fn yaml(&self) -> &str {
         &self.text
+    }
+}
+
+/// What is made of a file.
+#[derive(Default)]
+struct Found {
+    drafts: Vec<Draft>,
+    channels: Vec<ChannelDraft>,
+}
+
+impl From<Vec<Draft>> for Found {
+    fn from(drafts: Vec<Draft>) -> Self {
+        let channels = Vec::new();
+        Self { drafts, channels }
     }
 }
 
@@ -133,37 +152,42 @@ pub fn import(
         variables = Variables::hide(inputs.text, &mut root);
     }
     let item = Item::root(&context, &root);
-    let (drafts, mut notes) = match format {
+    let (found, mut notes) = match format {
         Format::Checkup => (checkup::read(&item), Vec::new()),
         Format::Gatus => (gatus::read(&item, &variables), Vec::new()),
-        Format::OpenStatus => (openstatus::read(&item), Vec::new()),
+        Format::OpenStatus => (openstatus::read(&item).into(), Vec::new()),
         Format::UptimeKuma => (uptime_kuma::read(&item), Vec::new()),
         Format::Blackbox => probed(&item, targets)?,
     };
     notes.extend(noted(context));
+    let Found { drafts, channels } = found;
     let monitors = accepted(drafts, inputs, &mut notes);
+    let is_hidden = |text: &str| variables.are_in(text);
+    let channels = channels.into_iter();
+    let channels = channels.filter_map(|it| it.accepted(&monitors, &is_hidden, &mut notes));
+    let channels: Named<ChannelConfig> = channels.collect();
     for note in &mut notes {
         // Of regular expressions a drawing is shown, and a note is one line.
         let words: Vec<_> = note.message.split_whitespace().collect();
         note.message = variables.show(&words.join(" "));
     }
-    let text = brief(
-        &monitors,
-        inputs.queues,
-        inputs.options.default_region.as_ref(),
-    );
+    let config = Config {
+        monitors,
+        channels: Some(channels).filter(|channels| !channels.is_empty()),
+        maintenance: None,
+    };
+    let region = inputs.options.default_region.as_ref();
+    let text = brief(&config, inputs.queues, region);
     Ok(Imported {
         text: variables.show(&text),
-        monitors,
+        monitors: config.monitors,
+        channels: config.channels.unwrap_or_default(),
         notes: problem::sorted(notes),
     })
 }
 
 /// `blackbox.yml` with the targets of another file.
-fn probed(
-    modules: &Item<'_>,
-    targets: Targets<'_>,
-) -> Result<(Vec<Draft>, Vec<Problem>), Problems> {
+fn probed(modules: &Item<'_>, targets: Targets<'_>) -> Result<(Found, Vec<Problem>), Problems> {
     let Some((name, text)) = targets.file else {
         let message = "modules say how to probe, and nothing here says whom: name a file of targets \
                        (--targets), a part of Prometheus' configuration or a file of its file_sd_configs";
@@ -183,7 +207,7 @@ fn probed(
         return Err(Problems::new(noted(context)));
     };
     let drafts = blackbox::read(modules, &targets);
-    Ok((drafts, noted(context)))
+    Ok((drafts.into(), noted(context)))
 }
 
 fn place(item: &Item<'_>, message: &str) -> Problem {
@@ -305,11 +329,12 @@ const ANY_FILE: &[u8] = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----
     -----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n";
 
 fn refused(monitors: &[Monitor], inputs: &Inputs<'_>) -> BTreeMap<MonitorId, Vec<String>> {
-    let text = brief(
-        monitors,
-        inputs.queues,
-        inputs.options.default_region.as_ref(),
-    );
+    let config = Config {
+        monitors: monitors.to_vec(),
+        ..Config::default()
+    };
+    let region = inputs.options.default_region.as_ref();
+    let text = brief(&config, inputs.queues, region);
     let parsed = crate::parse(&Inputs {
         name: "sonde.yaml",
         text: &text,

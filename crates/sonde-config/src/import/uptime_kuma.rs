@@ -4,18 +4,21 @@
 //! these become the alert's threshold, not attempts.
 
 mod columns;
+mod notifications;
 mod types;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sonde_core::{AlertRule, MonitorId};
+use sonde_core::{AlertRule, MonitorId, Region};
 use url::Url;
 
-use super::Draft;
+use self::notifications::Wanted;
 use super::lenient::{self, NO_EQUIVALENT, Timed};
+use super::{Draft, Found};
 use crate::decode::Item;
 use crate::names::unique_id;
+use crate::shared::DEFAULT_TIMEOUT;
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -57,13 +60,11 @@ struct Surroundings<'a> {
     proxies: BTreeMap<&'a str, Option<Url>>,
 }
 
-pub(super) fn read(root: &Item<'_>) -> Vec<Draft> {
-    let drafts = root.fields("Uptime Kuma's backup", |fields| {
+pub(super) fn read(root: &Item<'_>) -> Found {
+    let found = root.fields("Uptime Kuma's backup", |fields| {
         lenient::pass_over(fields, &["version"]);
-        lenient::leave_out(
-            fields,
-            &["notificationList", "statusPageList", "maintenanceList"],
-        );
+        lenient::leave_out(fields, &["statusPageList", "maintenanceList"]);
+        let told = fields.take("notificationList").and_then(|it| it.list());
         let proxies = fields.take("proxyList").and_then(|item| item.list());
         let monitors = fields.take("monitorList").and_then(|item| item.list());
         let monitors: Vec<_> = monitors
@@ -79,17 +80,22 @@ pub(super) fn read(root: &Item<'_>) -> Vec<Draft> {
                 .filter_map(proxy)
                 .collect(),
         };
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut wanted) = (BTreeSet::new(), Wanted::new());
         let drafts = monitors
             .iter()
             .filter(|columns| columns.text("type") != Some("group"));
         let drafts = drafts.filter_map(|columns| {
             let draft = monitor(columns, &surroundings, &mut ids);
+            if let Some(draft) = &draft {
+                notifications::note(columns, &draft.monitor.id, &mut wanted);
+            }
             lenient::kept(&columns.item, draft)
         });
-        drafts.collect()
+        let drafts = drafts.collect();
+        let channels = notifications::read(&told.unwrap_or_default(), &wanted);
+        Found { drafts, channels }
     });
-    drafts.unwrap_or_default()
+    found.unwrap_or_default()
 }
 
 /// A group is no monitor: its name becomes a tag of its members.
@@ -144,6 +150,12 @@ fn monitor(
     let timeout = Timed::new(columns.get("timeout"), lenient::seconds, standard);
     lenient::set_times(&mut monitor, &interval, &timeout);
     monitor.alert = alert(columns, &interval);
+    if monitor.spec.heartbeat().is_some() {
+        monitor.regions = vec![Region::push()];
+        // Nothing is tried, and so nothing tried again.
+        monitor.timeout = DEFAULT_TIMEOUT.min(monitor.interval);
+        monitor.retry = item.context.inputs.queues.retry;
+    }
     monitor.expect = checked.expect;
     monitor.degraded = checked.degraded;
     monitor.tags = tags(columns, surroundings);

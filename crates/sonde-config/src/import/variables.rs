@@ -40,6 +40,11 @@ impl Variables {
         out
     }
 
+    /// Whether one of them is a part of a text.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        !self.names.is_empty() && text.contains(&self.stem)
+    }
+
     fn word(&self, n: usize) -> String {
         format!("{}{n}z", self.stem)
     }

@@ -3,6 +3,7 @@
 mod body;
 mod dns;
 mod exec;
+mod heartbeat;
 mod http;
 pub(crate) mod icmp;
 mod tcp;
@@ -16,6 +17,7 @@ use crate::decode::Item;
 use crate::fields::Fields;
 
 pub(crate) use dns::{CLASSES, TRANSPORTS, name as dns_name, record_type};
+pub(crate) use heartbeat::STANDARD_GRACE;
 pub(crate) use http::{VERSIONS, headers, parse_url};
 pub(crate) use icmp::ping;
 pub(crate) use tls::TLS_PORT;
@@ -30,6 +32,7 @@ pub(crate) fn decode(kind: Kind, item: &Item<'_>, network: &NetworkOptions) -> O
         Kind::Icmp => icmp::decode(item, network).map(Spec::Icmp),
         Kind::Tls => tls::decode(item, network).map(|spec| Spec::Tls(Box::new(spec))),
         Kind::Exec => exec::decode(item).map(Spec::Exec),
+        Kind::Heartbeat => heartbeat::decode(item).map(Spec::Heartbeat),
     }
 }
 

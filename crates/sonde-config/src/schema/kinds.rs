@@ -26,7 +26,15 @@ pub(super) fn forms() -> Vec<(&'static str, Value)> {
         ),
     ]
     .map(|(kind, description)| (kind, described(description, &either(&text(), kind))))
-    .to_vec()
+    .into_iter()
+    .chain([(
+        "heartbeat",
+        described(
+            "Nothing is checked: a job tells by itself that it is well, once in every interval.",
+            &reference("heartbeat"),
+        ),
+    )])
+    .collect()
 }
 
 /// A plain form, or the section of that name.
@@ -66,6 +74,7 @@ pub(super) fn sections() -> Vec<(&'static str, Value)> {
         ("icmp", icmp()),
         ("tls", tls()),
         ("exec", exec()),
+        ("heartbeat", heartbeat()),
     ]
 }
 
@@ -389,5 +398,19 @@ fn exec() -> Value {
             ),
             ("warn_only", boolean("A program that fails only degrades.")),
         ],
+    )
+}
+
+fn heartbeat() -> Value {
+    section(
+        "What a job tells by itself.",
+        &[],
+        vec![(
+            "grace",
+            described(
+                "How much later than the interval it may come. Default: 1m.",
+                &reference("duration"),
+            ),
+        )],
     )
 }

@@ -4,7 +4,9 @@
 
 mod api;
 mod read;
+mod screenshots;
 mod secret;
+mod smtp;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +23,9 @@ use sonde_core::{Monitor, Region, format_duration, parse_duration};
 
 pub use self::api::{ApiSettings, OidcSettings};
 use self::read::{Reader, Section};
+pub use self::screenshots::{PicturesLocation, ScreenshotSettings, ScreenshotterSettings};
 pub use self::secret::{Secret, ServiceUrl};
+pub use self::smtp::{SmtpFrom, SmtpSecurity, SmtpSettings, SmtpUser};
 use crate::problem::{Problems, nearest};
 use crate::{address, monitor_from_target};
 
@@ -63,6 +67,10 @@ pub struct Settings {
     pub run: RunSettings,
     pub api: ApiSettings,
     pub alerter: AlerterSettings,
+    /// None where no mail is sent.
+    pub smtp: Option<SmtpSettings>,
+    pub screenshots: ScreenshotSettings,
+    pub screenshotter: ScreenshotterSettings,
     /// Another `queues.toml` than the built-in one.
     pub queues: Option<PathBuf>,
 }
@@ -172,15 +180,17 @@ pub enum Role {
     Ingester,
     Api,
     Alerter,
+    Screenshotter,
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Dispatcher,
         Self::Checker,
         Self::Ingester,
         Self::Api,
         Self::Alerter,
+        Self::Screenshotter,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -190,6 +200,7 @@ impl Role {
             Self::Ingester => "ingester",
             Self::Api => "api",
             Self::Alerter => "alerter",
+            Self::Screenshotter => "screenshotter",
         }
     }
 }
@@ -249,6 +260,11 @@ fn settings(reader: &Reader<'_>) -> Settings {
         api: reader.section("api", api::read),
         alerter: reader.section("alerter", |section| AlerterSettings {
             allow_exec: section.boolean("allow_exec").unwrap_or(false),
+        }),
+        smtp: reader.section("smtp", smtp::read),
+        screenshots: reader.section("screenshots", screenshots::read),
+        screenshotter: reader.section("screenshotter", |section| ScreenshotterSettings {
+            chromium: section.path("chromium"),
         }),
         queues: reader.top(|section| section.path("queues")),
     }

@@ -55,6 +55,13 @@ fn the_example_is_accepted_and_its_comments_are_the_defaults() {
         "oidc_client_id",
         "oidc_client_secret",
         "oidc_name",
+        "url",
+        "from",
+        "endpoint",
+        "region",
+        "access_key_id",
+        "secret_access_key",
+        "chromium",
     ];
     let uncommented = EXAMPLE.lines().filter_map(|line| {
         let assignment = line.strip_prefix("# ").unwrap_or_default();

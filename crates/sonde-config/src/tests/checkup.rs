@@ -22,7 +22,12 @@ const SAMPLE: &str = r#"{
      "must_contain": "ok"}
   ],
   "storage": {"type": "fs", "dir": "/x"},
-  "notifiers": [{"type": "slack"}],
+  "notifier": {"name": "pushover", "token": "t", "recipient": "u", "subject": "Down"},
+  "notifiers": [
+    {"type": "slack", "webhook": "https://hooks.slack.example/x", "channel": "ops"},
+    {"type": "slack", "webhook": "nowhere"}, {"type": "slack"}, {"type": "gotify"},
+    {"type": "mail", "from": "a@example.com", "to": ["b@example.com"], "smtp": {"server": "smtp.example.com"}}
+  ],
   "every": "1m"
 }"#;
 
@@ -65,7 +70,12 @@ fn all_five_types_keep_their_meaning() {
     insta::assert_snapshot!(warnings.join("\n"), @r#"
     sonde.yaml:8:44: checkers[2].tls_ca_file: trusted instead of the system's certificates, where Checkup trusted both
     sonde.yaml:17:3: storage: not taken over from Checkup
-    sonde.yaml:18:3: notifiers: not taken over from Checkup
+    sonde.yaml:18:68: notifier.subject: has no equivalent here
+    sonde.yaml:20:67: notifiers[0].channel: has no equivalent here
+    sonde.yaml:21:5: notifiers[1]: left out: `slack-2`: send.slack.url: must be a URL such as https://host.example/path
+    sonde.yaml:21:46: notifiers[2]: no channel can be made of it: missing field `url`
+    sonde.yaml:21:65: notifiers[3]: a notifier of type `gotify` has no equivalent here
+    sonde.yaml:22:5: notifiers[4]: mail goes through the server that Sonde's settings name
     "#);
     let sonde_core::Spec::Http(spec) = &loaded.config.monitors[0].spec else {
         panic!("http")
@@ -73,6 +83,14 @@ fn all_five_types_keep_their_meaning() {
     assert_eq!(
         (spec.max_redirects, spec.compression, spec.headers.len()),
         (0, false, 2)
+    );
+    let channels = loaded.config.channels.as_ref().unwrap().iter();
+    let channels: Vec<_> = channels
+        .map(|(id, it)| format!("{id}: {}", it.send.kind()))
+        .collect();
+    assert_eq!(
+        channels,
+        ["pushover: pushover", "slack: slack", "mail: email"]
     );
     load(&render(&loaded.config)).unwrap();
 }

@@ -11,7 +11,7 @@ use crate::parse;
 fn all_that_is_wrong_is_said_at_once_with_its_place() {
     let text = r#"
 default: { interval: 1m }
-channels: {}
+status_pages: {}
 defaults:
   interval: 1s
   timeout: 20
@@ -46,7 +46,7 @@ monitors:
 "#;
     insta::assert_snapshot!(refused(text), @r#"
     sonde.yaml:2:1: default: unknown key of sonde.yaml (did you mean `defaults`?)
-    sonde.yaml:3:1: channels: not supported yet
+    sonde.yaml:3:1: status_pages: not supported yet
     sonde.yaml:5:3: defaults.interval: must be 5s or more, got "1s"
     sonde.yaml:6:3: defaults.timeout: expected a duration with its unit, such as 500ms, 30s or 1h, got the number 20
     sonde.yaml:7:3: defaults.regions: at least one region is needed
@@ -65,7 +65,7 @@ monitors:
     sonde.yaml:24:5: monitors.shop.degraded: expected a list, got "latency < 1s"
     sonde.yaml:27:5: monitors.two.tcp: `tcp` cannot stand beside `http`
     sonde.yaml:28:5: monitors.two.name: expected text, got the number 5; put it in quotes if it is meant as text
-    sonde.yaml:29:3: monitors.none: what to check is missing: one of http, tcp, dns, icmp, tls, exec
+    sonde.yaml:29:3: monitors.none: what to check is missing: one of http, tcp, dns, icmp, tls, exec, heartbeat
     sonde.yaml:29:24: monitors.none.depends_on[0]: there is no monitor `shpo` (did you mean `shop`?)
     sonde.yaml:29:30: monitors.none.depends_on[1]: depends on itself: none → none
     sonde.yaml:31:38: monitors.b.depends_on[0]: depends on itself: a → b → a

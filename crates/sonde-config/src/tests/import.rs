@@ -36,7 +36,9 @@ fn taken_over(format: Format, text: &str, targets: Targets<'_>) -> String {
     let imported = read(format, text, targets).unwrap();
     let yaml = imported.yaml();
     let loaded = load(yaml).map_err(|problems| format!("{yaml}\n{problems}"));
-    assert_eq!(loaded.unwrap().config.monitors, imported.monitors);
+    let config = loaded.unwrap().config;
+    assert_eq!(config.monitors, imported.monitors);
+    assert_eq!(config.channels.unwrap_or_default(), imported.channels);
     let mut shown = yaml.to_owned();
     for note in &imported.notes {
         _ = writeln!(shown, "# {note}");

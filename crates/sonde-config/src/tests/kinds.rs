@@ -1,6 +1,8 @@
 //! Each kind in its short and its long form.
 
-use sonde_core::{Auth, HttpVersion, IpPreference, Spec, StartTls, Step};
+use std::time::Duration;
+
+use sonde_core::{Auth, HttpVersion, IpPreference, Region, Spec, StartTls, Step};
 
 use super::{monitors, refused};
 
@@ -246,4 +248,42 @@ fn exec_short_and_long() {
     assert_eq!(spec.environment["A"], "1");
     check_refused("exec: ls -l", "the short form is a program alone");
     check_refused("exec: {command: []}", "the program is missing");
+}
+
+#[test]
+fn a_heartbeat_comes_from_anywhere_and_is_told_at_once() {
+    let text = "
+defaults: { regions: [fra, iad], alert: { fail_after: 3, quorum: 2 } }
+monitors:
+  daily: { heartbeat: {}, interval: 1d }
+  own: { heartbeat: { grace: 1h }, interval: 1d, regions: [push], alert: { fail_after: 2 } }
+";
+    let found = monitors(text);
+    let graces = found.iter().map(|it| it.spec.heartbeat().unwrap().grace);
+    let minutes = [1, 60].map(Duration::from_mins);
+    assert_eq!(graces.collect::<Vec<_>>(), minutes);
+    for monitor in &found {
+        assert_eq!(monitor.regions, [Region::push()]);
+    }
+    let rules = found
+        .iter()
+        .map(|it| (it.alert.fail_after, it.alert.recover_after));
+    assert_eq!(rules.collect::<Vec<_>>(), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn what_a_heartbeat_has_no_use_for_is_refused() {
+    let text = "
+monitors:
+  far: { heartbeat: {}, regions: [fra] }
+  slow: { heartbeat: {}, expect: [latency < 1m] }
+  short: { heartbeat: 1h }
+  web: { http: 'http://a', regions: [fra, push] }
+";
+    insta::assert_snapshot!(refused(text), @r#"
+    sonde.yaml:3:25: monitors.far.regions: a heartbeat is sent from anywhere: leave its regions out
+    sonde.yaml:4:35: monitors.slow.expect[0]: a check of kind heartbeat has no `latency`
+    sonde.yaml:5:12: monitors.short.heartbeat: expected a mapping, got "1h"
+    sonde.yaml:6:28: monitors.web.regions: `push` is where heartbeats come from: nothing is checked there
+    "#);
 }

@@ -70,7 +70,7 @@ fn every_monitor_comes_back_from_its_json() {
 #[test]
 fn numbers_and_booleans_are_such_in_json() {
     let monitor = one(json!({ "tcp": "a.example:25", "tags": ["$${HOME}"] })).unwrap();
-    insta::assert_snapshot!(monitor_to_json(&monitor), @r#"{"alert":{"fail_after":2,"quorum":"majority","recover_after":2},"degraded":[],"depends_on":[],"expect":[],"interval":"15s","name":"a","paused":false,"regions":["fra"],"retries":3,"retry_backoff":{"factor":2,"initial":"500ms","jitter":0.5,"max":"5s"},"tags":["$${HOME}"],"tcp":{"dialogue":[],"host":"a.example","ip":"prefer_v4","port":25},"timeout":"10s"}"#);
+    insta::assert_snapshot!(monitor_to_json(&monitor), @r#"{"alert":{"expiry":[30,14,7,3,1],"fail_after":2,"quorum":"majority","recover_after":2},"degraded":[],"depends_on":[],"expect":[],"interval":"15s","name":"a","paused":false,"regions":["fra"],"retries":3,"retry_backoff":{"factor":2,"initial":"500ms","jitter":0.5,"max":"5s"},"tags":["$${HOME}"],"tcp":{"dialogue":[],"host":"a.example","ip":"prefer_v4","port":25},"timeout":"10s"}"#);
 }
 
 #[test]

@@ -92,6 +92,8 @@ fn schema_and_decoder_accept_and_refuse_the_same() {
         "monitors: {a: {tcp: {address: 'a:1', tls: true, dialogue: [{send: ''}]}}}",
         "monitors: {a: {exec: {command: [a, 1]}, alert: {quorum: 1}}}",
         "monitors: {a: {tls: {host: a}, regions: [a, b], alert: {quorum: 50%}}}",
+        "{monitors: {a: {icmp: a}}, channels: {b: {send: {slack: {url: 'https://a'}}, repeat: 5m}}}",
+        "{monitors: {}, maintenance: {b: {monitors: all, schedule: {once: {from: 2026-01-01T00:00:00Z, to: 2026-01-02T00:00:00Z}}}}}",
     ];
     for text in good {
         assert_eq!(schema_accepts(text), Ok(()), "{text}");
@@ -121,6 +123,13 @@ fn schema_and_decoder_accept_and_refuse_the_same() {
         "monitors: {a: {tcp: {address: 'a:1', dialogue: [{}]}}}",
         "monitors: {a: {dns: {name: a, transport: quic}}}",
         "monitors: {a: {exec: {command: []}}}",
+        "{monitors: {}, channels: [a]}",
+        "{monitors: {}, channels: {b: {}}}",
+        "{monitors: {}, channels: {b: {send: {}}}}",
+        "{monitors: {}, channels: {b: {send: {slack: {url: 'https://a'}, ntfy: {topic: a}}}}}",
+        "{monitors: {}, channels: {b: {send: {slack: {url: 3}}}}}",
+        "{monitors: {}, channels: {b: {send: {opsgenie: {api_key: a, region: mars}}}}}",
+        "{monitors: {}, maintenance: {b: {monitors: some, schedule: {once: {from: a, to: b}}}}}",
     ];
     for text in bad {
         assert!(schema_accepts(text).is_err(), "{text}");

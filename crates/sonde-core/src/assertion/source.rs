@@ -132,8 +132,8 @@ impl Source {
     /// Whether a check of this kind has such a thing at all.
     pub fn applies_to(&self, kind: Kind) -> bool {
         match self {
-            Self::Latency => true,
-            Self::Phase(_) => !matches!(kind, Kind::Exec),
+            Self::Latency => kind != Kind::Heartbeat,
+            Self::Phase(_) => !matches!(kind, Kind::Exec | Kind::Heartbeat),
             Self::Status
             | Self::Header(_)
             | Self::Body

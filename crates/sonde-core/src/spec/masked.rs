@@ -109,7 +109,7 @@ impl Spec {
             Self::Tcp(spec) => found.extend(spec.tls.as_mut().and_then(in_tls)),
             Self::Dns(spec) => found.extend(in_tls(&mut spec.tls)),
             Self::Tls(spec) => found.extend(in_tls(&mut spec.tls)),
-            Self::Icmp(_) => {}
+            Self::Icmp(_) | Self::Heartbeat(_) => {}
             Self::Exec(spec) => {
                 for (name, value) in &mut spec.environment {
                     found.push(Secret::text(format!("environment.{name}"), value));

@@ -51,6 +51,7 @@ impl Spec {
                 environment: std::collections::BTreeMap::new(),
                 warn_only: spec.warn_only,
             }),
+            Self::Heartbeat(spec) => Self::Heartbeat(*spec),
         }
     }
 }
@@ -227,6 +228,9 @@ mod tests {
             Spec::Dns(Box::new(dns)),
             Spec::Icmp(icmp),
             Spec::Exec(exec),
+            Spec::Heartbeat(crate::HeartbeatSpec {
+                grace: std::time::Duration::from_mins(5),
+            }),
         ]
     }
 

@@ -246,3 +246,19 @@ fn a_monitor_that_became_unreadable_stays_as_it_was() {
     schedule.apply(changes(true, &[(0, 7, false)]));
     assert_eq!(schedule.len(), 1);
 }
+
+#[test]
+fn of_a_heartbeat_nothing_is_ever_due() {
+    let mut beat = Monitor::clone(&monitor("beat", 5));
+    beat.spec = sonde_core::Spec::Heartbeat(sonde_core::HeartbeatSpec {
+        grace: Duration::ZERO,
+    });
+    let mut schedule = Schedule::new(&[Arc::new(beat.clone()), monitor("a", 5)], at(0));
+    assert_eq!(schedule.len(), 1);
+    let due = catch_up(&mut schedule, at(60)).due;
+    assert!(due.iter().all(|due| due.monitor.id.as_str() == "a"));
+    // What becomes one is checked no more.
+    beat.id = MonitorId::new("a").unwrap();
+    schedule.replace(&[Arc::new(beat)]);
+    assert!(schedule.is_empty());
+}

@@ -12,6 +12,7 @@ use crate::channel::Settings;
 use crate::message::HttpRequest;
 use crate::secret::{Placed, at, origin};
 use crate::validation::Problems;
+use crate::words::Words;
 use crate::{Message, Notice, NoticeEvent, Secret};
 
 const OWN_LABELS: [&str; 4] = ["alertname", "incident", "monitor", "workspace"];

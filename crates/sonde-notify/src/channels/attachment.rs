@@ -2,20 +2,21 @@
 
 use serde_json::{Value, json};
 
+use crate::Line;
 use crate::text::markdown;
-use crate::{Line, Notice};
+use crate::words::Words;
 
 /// Both cut messages at 5000 characters or later.
 const LONGEST_BODY: usize = 4000;
 
-pub(super) fn body(notice: &Notice) -> Value {
+pub(super) fn body(notice: &impl Words) -> Value {
     let mut attachment = json!({
         "fallback": markdown(&notice.headline()),
         "color": format!("#{:06x}", notice.severity().colour()),
         "title": markdown(&notice.headline()),
         "text": notice.body(LONGEST_BODY, Line::markdown),
     });
-    if let Some(link) = &notice.link {
+    if let Some(link) = notice.link() {
         attachment["title_link"] = link.as_str().into();
     }
     json!({ "attachments": [attachment] })

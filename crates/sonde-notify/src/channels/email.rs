@@ -8,7 +8,8 @@ use crate::channel::Settings;
 use crate::message::Mail;
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Message, Notice, NoticeEvent};
+use crate::words::Words;
+use crate::{Message, Notice, NoticeEvent, ReportNotice};
 
 const MOST_ADDRESSES: usize = 50;
 
@@ -34,7 +35,9 @@ impl Settings for Email {
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
         let headline = notice.headline();
-        let first = message_id(notice, notice.incident.id);
+        // One that whatever follows can name, and that no other channel's mail has: who gets both sees both.
+        let first = Uuid::new_v5(&notice.incident.id, self.to.join(",").as_bytes());
+        let first = message_id(notice, first);
         let (message_id, follows) = match notice.event {
             NoticeEvent::Opened => (first, None),
             NoticeEvent::Test => (message_id(notice, notice.id), None),
@@ -49,10 +52,27 @@ impl Settings for Email {
             follows,
         })
     }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        let headline = report.headline();
+        let mut page = format!("<h2>{}</h2>\n{}", html(&headline), report.table());
+        if let Some(link) = report.link() {
+            let (link, opens) = (html(link.as_str()), report.opens());
+            page = format!("{page}<p><a href=\"{link}\">{opens}</a></p>\n");
+        }
+        Some(Message::Mail(Mail {
+            to: self.to.clone(),
+            text: format!("{headline}\n\n{}\n", report.plain(usize::MAX)),
+            html: page,
+            subject: headline,
+            message_id: message_id(report, report.id),
+            follows: None,
+        }))
+    }
 }
 
-fn message_id(notice: &Notice, id: Uuid) -> String {
-    let host = notice.link.as_ref().and_then(|link| link.host_str());
+fn message_id(notice: &impl Words, id: Uuid) -> String {
+    let host = notice.link().and_then(|link| link.host_str());
     // RFC 2606: a name that is nobody's.
     format!("<{id}@{}>", host.unwrap_or("sonde.invalid"))
 }

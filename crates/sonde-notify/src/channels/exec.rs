@@ -11,7 +11,8 @@ use crate::channel::Settings;
 use crate::message::Command;
 use crate::secret::{Placed, at};
 use crate::validation::Problems;
-use crate::{Message, Notice, Secret};
+use crate::words::Words;
+use crate::{Message, Notice, ReportNotice, Secret};
 
 const OWN_PREFIX: &str = "SONDE_";
 const LONGEST_ARGUMENT: usize = 4096;
@@ -69,7 +70,24 @@ impl Settings for Exec {
             ("SEVERITY", notice.severity().as_str().to_owned()),
             ("WORKSPACE", notice.workspace.to_string()),
         ];
-        let own = own.map(|(name, value)| (format!("{OWN_PREFIX}{name}"), value));
+        self.run(&own, notice)
+    }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        let own = [
+            ("EVENT", "report".to_owned()),
+            ("HEADLINE", report.headline()),
+            ("NOTICE", report.id.to_string()),
+            ("WORKSPACE", report.workspace.to_string()),
+        ];
+        Some(self.run(&own, report))
+    }
+}
+
+impl Exec {
+    fn run(&self, own: &[(&str, String)], notice: &impl Serialize) -> Message {
+        let own = own.iter();
+        let own = own.map(|(name, value)| (format!("{OWN_PREFIX}{name}"), value.clone()));
         let given = self.environment.iter();
         let given = given.map(|(name, value)| (name.clone(), value.0.clone()));
         Message::Command(Command {

@@ -3,19 +3,20 @@
 use serde_json::json;
 
 use super::GrafanaOncall;
+use crate::Severity;
 use crate::message::HttpRequest;
-use crate::{Notice, NoticeEvent};
+use crate::words::Words;
 
 const LONGEST_MESSAGE: usize = 4000;
 
 impl GrafanaOncall {
-    pub(super) fn request(&self, notice: &Notice) -> HttpRequest {
-        let resolved = notice.event == NoticeEvent::Resolved;
+    pub(super) fn request(&self, notice: &impl Words) -> HttpRequest {
+        let resolved = notice.severity() == Severity::Ok;
         let body = json!({
-            "alert_uid": notice.incident.id,
+            "alert_uid": notice.thread(),
             "title": notice.headline(),
             "state": if resolved { "ok" } else { "alerting" },
-            "link_to_upstream_details": notice.link,
+            "link_to_upstream_details": notice.link(),
             "message": notice.plain(LONGEST_MESSAGE),
         });
         HttpRequest::json(&self.url.0, &body)

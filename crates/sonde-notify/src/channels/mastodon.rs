@@ -9,7 +9,8 @@ use crate::message::HttpRequest;
 use crate::secret::{Placed, at, origin};
 use crate::text::{length, without_mentions};
 use crate::validation::Problems;
-use crate::{Message, Notice, Secret};
+use crate::words::Words;
+use crate::{Message, Notice, ReportNotice, Secret};
 
 /// Of servers as they come.
 const LONGEST_STATUS: usize = 500;
@@ -67,6 +68,16 @@ impl Settings for Mastodon {
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
+        self.post(notice)
+    }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        Some(self.post(report))
+    }
+}
+
+impl Mastodon {
+    fn post(&self, notice: &impl Words) -> Message {
         let mut headline = without_mentions(&notice.headline());
         if let Some(mention) = &self.mention {
             headline = format!("{mention} {headline}");
@@ -81,7 +92,7 @@ impl Settings for Mastodon {
         let url = format!("{}/api/v1/statuses", self.server.trim_end_matches('/'));
         HttpRequest::json(url, &body)
             .bearer(&self.access_token.0)
-            .header("idempotency-key", notice.id.to_string())
+            .header("idempotency-key", notice.id().to_string())
             .into()
     }
 }

@@ -10,7 +10,8 @@ use crate::message::HttpRequest;
 use crate::secret::{Placed, at, origin};
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Message, Notice, Secret};
+use crate::words::Words;
+use crate::{Message, Notice, ReportNotice, Secret};
 
 /// Events hold 64 KiB, and this is said twice.
 const LONGEST_BODY: usize = 8000;
@@ -44,6 +45,16 @@ impl Settings for Matrix {
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
+        self.post(notice)
+    }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        Some(self.post(report))
+    }
+}
+
+impl Matrix {
+    fn post(&self, notice: &impl Words) -> Message {
         let headline = notice.headline();
         let lines = notice.html(LONGEST_BODY).replace('\n', "<br>");
         let formatted = format!("<strong>{}</strong><br>{lines}", html(&headline));
@@ -59,7 +70,7 @@ impl Settings for Matrix {
             "{}/_matrix/client/v3/rooms/{}/send/m.room.message/{}",
             self.homeserver.trim_end_matches('/'),
             utf8_percent_encode(&self.room_id, NON_ALPHANUMERIC),
-            notice.id
+            notice.id()
         );
         let request = HttpRequest::json(url, &body).put();
         request.bearer(&self.access_token.0).into()

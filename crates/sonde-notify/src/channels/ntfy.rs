@@ -8,7 +8,8 @@ use crate::channel::Settings;
 use crate::message::HttpRequest;
 use crate::secret::{Placed, at, origin};
 use crate::validation::Problems;
-use crate::{Message, Notice, Secret, Severity};
+use crate::words::Words;
+use crate::{Message, Notice, ReportNotice, Secret, Severity};
 
 /// Longer messages become attachments above 4096 bytes.
 const LONGEST_MESSAGE: usize = 1300;
@@ -47,6 +48,16 @@ impl Settings for Ntfy {
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
+        self.post(notice)
+    }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        Some(self.post(report))
+    }
+}
+
+impl Ntfy {
+    fn post(&self, notice: &impl Words) -> Message {
         let (priority, tag) = match notice.severity() {
             Severity::Critical => (5, "rotating_light"),
             Severity::Warning => (4, "warning"),
@@ -60,9 +71,9 @@ impl Settings for Ntfy {
             "priority": priority,
             "tags": [tag],
             // A message that comes again replaces itself.
-            "sequence_id": notice.id,
+            "sequence_id": notice.id(),
         });
-        if let Some(link) = &notice.link {
+        if let Some(link) = notice.link() {
             body["click"] = link.as_str().into();
         }
         let request = HttpRequest::json(&self.server, &body);

@@ -10,6 +10,7 @@ use crate::message::HttpRequest;
 use crate::secret::{Placed, at};
 use crate::text::{one_line, shortened};
 use crate::validation::Problems;
+use crate::words::Words;
 use crate::{Message, Notice, NoticeEvent, Secret, Severity};
 
 // From its Alert API.

@@ -9,6 +9,7 @@ use crate::message::HttpRequest;
 use crate::notice::OPEN;
 use crate::secret::{Placed, at};
 use crate::validation::Problems;
+use crate::words::Words;
 use crate::{Line, Message, Notice, Secret, Severity};
 
 /// Of its API.

@@ -1,11 +1,11 @@
 //! Rocket.Chat, which says in the body whether it posted.
 
 use super::{RocketChat, attachment};
-use crate::Notice;
 use crate::message::HttpRequest;
+use crate::words::Words;
 
 impl RocketChat {
-    pub(super) fn request(&self, notice: &Notice) -> HttpRequest {
+    pub(super) fn request(&self, notice: &impl Words) -> HttpRequest {
         HttpRequest::json(&self.url.0, &attachment::body(notice)).accepted_when("success", true)
     }
 }

@@ -3,20 +3,20 @@
 use serde_json::json;
 
 use super::Slack;
+use crate::Line;
 use crate::message::HttpRequest;
-use crate::notice::OPEN;
 use crate::text::slack;
-use crate::{Line, Notice};
+use crate::words::Words;
 
 /// Of the text of a section, 3000, without headline and link.
 const LONGEST_BODY: usize = 2000;
 
 impl Slack {
-    pub(super) fn request(&self, notice: &Notice) -> HttpRequest {
+    pub(super) fn request(&self, notice: &impl Words) -> HttpRequest {
         let headline = slack(&notice.headline());
         let mut text = format!("*{headline}*\n{}", notice.body(LONGEST_BODY, Line::slack));
-        if let Some(link) = &notice.link {
-            text = format!("{text}\n<{}|{OPEN}>", slack(link.as_str()));
+        if let Some(link) = notice.link() {
+            text = format!("{text}\n<{}|{}>", slack(link.as_str()), notice.opens());
         }
         let section = json!({
             "type": "section",

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::Teams;
+use crate::Severity;
 use crate::message::HttpRequest;
-use crate::notice::OPEN;
-use crate::{Notice, Severity};
+use crate::words::Words;
 
 impl Teams {
-    pub(super) fn request(&self, notice: &Notice) -> HttpRequest {
+    pub(super) fn request(&self, notice: &impl Words) -> HttpRequest {
         let colour = match notice.severity() {
             Severity::Critical => "attention",
             Severity::Warning => "warning",
@@ -32,8 +32,8 @@ impl Teams {
             "msteams": { "width": "Full" },
             "body": blocks,
         });
-        if let Some(link) = &notice.link {
-            let action = json!({ "type": "Action.OpenUrl", "title": OPEN, "url": link });
+        if let Some(link) = notice.link() {
+            let action = json!({ "type": "Action.OpenUrl", "title": notice.opens(), "url": link });
             card["actions"] = [action].into();
         }
         let attachment = json!({

@@ -9,7 +9,8 @@ use crate::message::HttpRequest;
 use crate::secret::{Placed, at};
 use crate::text::html;
 use crate::validation::Problems;
-use crate::{Message, Notice, Secret};
+use crate::words::Words;
+use crate::{Message, Notice, ReportNotice, Secret};
 
 /// Of a message, 4096, without headline and link.
 const LONGEST_BODY: usize = 3000;
@@ -37,6 +38,16 @@ impl Settings for Telegram {
     }
 
     fn message(&self, notice: &Notice, _at: Timestamp) -> Message {
+        self.post(notice)
+    }
+
+    fn report(&self, report: &ReportNotice, _at: Timestamp) -> Option<Message> {
+        Some(self.post(report))
+    }
+}
+
+impl Telegram {
+    fn post(&self, notice: &impl Words) -> Message {
         let headline = html(&notice.headline());
         let text = format!("<b>{headline}</b>\n{}", notice.html(LONGEST_BODY));
         let mut body = json!({

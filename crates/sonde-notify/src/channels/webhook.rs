@@ -14,7 +14,8 @@ use crate::channel::Settings;
 use crate::message::HttpRequest;
 use crate::secret::{Placed, at};
 use crate::validation::Problems;
-use crate::{Message, Notice, NoticeEvent, Secret, SecretUrl};
+use crate::words::Words;
+use crate::{Message, Notice, NoticeEvent, ReportNotice, Secret, SecretUrl};
 
 /// Set by whoever sends, or by the signature.
 const RESERVED_HEADERS: [&str; 8] = [
@@ -94,6 +95,16 @@ impl Settings for Webhook {
     }
 
     fn message(&self, notice: &Notice, at: Timestamp) -> Message {
+        self.post(notice, at)
+    }
+
+    fn report(&self, report: &ReportNotice, at: Timestamp) -> Option<Message> {
+        Some(self.post(report, at))
+    }
+}
+
+impl Webhook {
+    fn post(&self, notice: &(impl Words + Serialize), at: Timestamp) -> Message {
         let mut request = match &self.body {
             Some(template) => {
                 let values = values(notice);
@@ -105,7 +116,7 @@ impl Settings for Webhook {
         for (name, value) in &self.headers {
             request = request.header(name, &value.0);
         }
-        let id = notice.id.to_string();
+        let id = notice.id().to_string();
         let seconds = at.as_micros().div_euclid(1_000_000);
         if let Some(signer) = self.secret.as_ref().and_then(signer) {
             let signature = signer
@@ -128,7 +139,7 @@ fn signer(secret: &Secret) -> Option<Signer> {
 }
 
 /// What placeholders may name.
-fn values(notice: &Notice) -> Value {
+fn values(notice: &(impl Words + Serialize)) -> Value {
     let mut values = serde_json::to_value(notice).expect("a notice is JSON");
     values["headline"] = notice.headline().into();
     values["text"] = notice.plain(usize::MAX).into();

@@ -164,7 +164,8 @@ ORDER BY monitor, region, trigger = 'schedule' DESC LIMIT 1 BY monitor, region"
         .await
     }
 
-    /// Whole minutes, so that a range that ends within one does not look unbalanced.
+    /// Whole minutes, so that a range that ends within one does not look unbalanced. Heartbeats are scheduled by who sends
+    /// them.
     pub(super) async fn read_balances(&self, range: TimeRange) -> Result<Vec<Balance>> {
         const BALANCES: &str = "
 SELECT minute, region,
@@ -180,7 +181,7 @@ FROM (
         countIf(outcome = 'ok'), countIf(outcome = 'degraded'), countIf(outcome = 'failed'),
         countIf(outcome = 'missed')
     FROM check_results FINAL
-    WHERE slot >= toDateTime(?, 'UTC') AND slot < toDateTime(?, 'UTC') AND trigger = 'schedule'
+    WHERE slot >= toDateTime(?, 'UTC') AND slot < toDateTime(?, 'UTC') AND trigger = 'schedule' AND region != 'push'
     GROUP BY minute, region
 )
 GROUP BY minute, region ORDER BY minute, region";

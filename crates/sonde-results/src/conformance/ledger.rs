@@ -31,7 +31,9 @@ pub async fn the_ledger_keeps_the_highest_count_of_a_class(results: &dyn Results
     results.record(&[], &[]).await.unwrap();
     let mut late = in_region(result(59, Outcome::Ok), "fra");
     late.check_id = late.key().check_id();
-    results.store(&[late]).await.unwrap();
+    // What comes by itself was scheduled by nobody.
+    let pushed = in_region(result(30, Outcome::Ok), "push");
+    results.store(&[late, pushed]).await.unwrap();
     let balance = |minute, classes: &[(u64, u64)], ok| {
         let mut balance = Balance::empty(at(minute), region("fra"));
         for (scheduled, deadline) in classes {

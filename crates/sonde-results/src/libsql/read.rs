@@ -247,13 +247,13 @@ GROUP BY r.monitor, start ORDER BY r.monitor, start";
     .await
 }
 
-/// Whole minutes, so that a range that ends within one does not look unbalanced.
+/// Whole minutes, so that a range that ends within one does not look unbalanced. Heartbeats are scheduled by who sends them.
 pub(super) async fn balances(connection: &Connection, range: TimeRange) -> Result<Vec<Balance>> {
     const SCHEDULED: &str = "
 SELECT minute, region, scheduled, deadline FROM ledger WHERE minute >= ?1 AND minute < ?2";
     const SETTLED: &str = "
 SELECT slot - slot % 60000000 AS minute, region, outcome, count(*) FROM check_results
-WHERE slot >= ?1 AND slot < ?2 AND trigger = 'schedule' GROUP BY minute, region, outcome";
+WHERE slot >= ?1 AND slot < ?2 AND trigger = 'schedule' AND region <> 'push' GROUP BY minute, region, outcome";
     let from = range.from.floor(MINUTE);
     let mut to = range.to.floor(MINUTE);
     if to < range.to {

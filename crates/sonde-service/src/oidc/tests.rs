@@ -54,10 +54,12 @@ impl Fixture {
             store: Arc::clone(&store) as _,
             accounts: Arc::clone(&store) as _,
             alerts: store,
+            pictures: sonde_store::Pictures::in_folder(folder.path()).unwrap(),
             results: Arc::new(results),
             queue: Arc::clone(&queue) as _,
             bus: queue,
             clock: Arc::clone(&clock) as _,
+            partitions: 1,
             queues: queues.unwrap(),
             task_keys: SealingKeys::none(),
             reading: sonde_config::Options {
@@ -68,6 +70,7 @@ impl Fixture {
             targets: Targets::new(Egress::open(), None).unwrap(),
             open_until_set_up: false,
             oidc: Some(OidcProvider::new(settings).unwrap()),
+            public_url: None,
         });
         let redirect = "http://sonde.example/v1/session/oidc/callback".parse();
         Self {

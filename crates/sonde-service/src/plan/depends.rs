@@ -16,8 +16,8 @@ pub(super) fn problems<'a>(
 ) -> Vec<PlanProblem> {
     let mut after: BTreeMap<&MonitorId, &Monitor> = stored.map(|one| (&one.id, one)).collect();
     let removed = changes.iter().filter(|one| one.action == Action::Remove);
-    let removed: BTreeSet<_> = removed.map(|one| &one.id).collect();
-    after.retain(|id, _| !removed.contains(id));
+    let removed: BTreeSet<_> = removed.map(|one| one.id.as_str()).collect();
+    after.retain(|id, _| !removed.contains(id.as_str()));
     after.extend(puts.iter().map(|one| (&one.id, one)));
     let put: BTreeSet<_> = puts.iter().map(|one| &one.id).collect();
 
@@ -25,7 +25,7 @@ pub(super) fn problems<'a>(
     for (id, monitor) in &after {
         for (n, to) in monitor.depends_on.iter().enumerate() {
             let path = format!("{}.depends_on[{n}]", path(id));
-            if removed.contains(to) {
+            if removed.contains(to.as_str()) {
                 problems.push(PlanProblem::new(path, format!("`{to}` would be removed")));
             } else if put.contains(id) && !after.contains_key(to) {
                 problems.push(PlanProblem::new(

@@ -1,4 +1,4 @@
-//! Which values of a monitor are different, in the words of `sonde.yaml`.
+//! Which values are different, in the words of `sonde.yaml`.
 
 use std::collections::BTreeSet;
 
@@ -28,15 +28,20 @@ pub(super) fn between(before: &Monitor, after: &Monitor) -> Vec<FieldChange> {
     if real.0 == real.1 {
         return Vec::new();
     }
-    let masked = (masked(before), masked(after));
+    of(&real.0, &masked(before), &real.1, &masked(after))
+}
+
+/// The same of any two values, each as it is and as it may be seen.
+pub(super) fn of(
+    before: &Value,
+    before_masked: &Value,
+    after: &Value,
+    after_masked: &Value,
+) -> Vec<FieldChange> {
     let pair = |real, masked| Some(Pair { real, masked });
     let mut changes = Vec::new();
-    walk(
-        "",
-        pair(&real.0, &masked.0),
-        pair(&real.1, &masked.1),
-        &mut changes,
-    );
+    let (before, after) = (pair(before, before_masked), pair(after, after_masked));
+    walk("", before, after, &mut changes);
     changes
 }
 

@@ -58,7 +58,7 @@ fn masked(mut monitor: Monitor) -> Monitor {
 
 /// What a store would hold after the plan was carried out.
 fn applied(before: &[Stored<Monitor>], plan: &Plan, puts: Vec<Monitor>) -> Vec<Stored<Monitor>> {
-    let changed = |id: &MonitorId| plan.changes.iter().any(|change| change.id == *id);
+    let changed = |id: &MonitorId| plan.changes.iter().any(|change| change.id == id.as_str());
     let same = before.iter().filter(|one| !changed(&one.value.id)).cloned();
     same.chain(puts.into_iter().map(stored)).collect()
 }
@@ -102,7 +102,7 @@ fn fields_are_named_as_in_the_file_and_secrets_are_only_said_to_be_different() {
         .push(("accept".to_owned(), "text/html".to_owned()));
     let (plan, puts) = plan(&[stored(before)], &[after], false).unwrap();
     let fields = serde_json::to_value(&plan.changes).unwrap();
-    let expected = json!([{ "id": "a", "action": "update", "fields": [
+    let expected = json!([{ "kind": "monitor", "id": "a", "action": "update", "fields": [
         { "path": "expect[0]", "after": "status == 200", "secret": false },
         { "path": "http.headers[0].value", "before": MASK, "after": MASK, "secret": true },
         { "path": "http.headers[1]", "after": { "name": "accept", "value": "text/html" }, "secret": false },

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use crate::{
     AlertChange, AlertState, AlertStore, Annotation, IncidentChange, IncidentEventKind,
-    IncidentQuery, NewNotice, StoreError, Told,
+    IncidentQuery, NewNotice, Resolution, StoreError, Told,
 };
 
 const START: Timestamp = Timestamp::from_micros(1_795_780_800_000_000);
 
-fn at(seconds: u64) -> Timestamp {
+pub(super) fn at(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
 }
 
@@ -30,7 +30,7 @@ fn state(expected: u64, body: Option<&str>) -> AlertState {
     }
 }
 
-fn event(id: Uuid, event: IncidentEventKind, seconds: u64) -> IncidentChange {
+pub(super) fn event(id: Uuid, event: IncidentEventKind, seconds: u64) -> IncidentChange {
     IncidentChange {
         id,
         workspace: WorkspaceId::local(),
@@ -165,19 +165,33 @@ pub async fn an_incident_is_listed_with_its_timeline(store: &dyn AlertStore) {
     };
     assert_eq!(page(open).await, [2, 1]);
 
+    // Two are open since 0 s, the third ended after 60.
+    let during = async |from, to| {
+        let during = IncidentQuery {
+            during: Some((at(from), at(to))),
+            limit: 100,
+            ..IncidentQuery::default()
+        };
+        page(during).await
+    };
+    assert_eq!(during(59, 100).await, [3, 2, 1]);
+    assert_eq!(during(60, 100).await, [2, 1]);
+    assert_eq!(during(0, 0).await, [0; 0]);
+
     let annotate = async |id, what| {
         let done = store.annotate(&local, id, what, "ada", at(30)).await;
         done.unwrap()
     };
-    assert!(annotate(ids[0], Annotation::Acknowledge).await);
-    assert!(!annotate(ids[0], Annotation::Acknowledge).await);
+    assert!(annotate(ids[0], Annotation::Acknowledge(vec![])).await);
+    assert!(!annotate(ids[0], Annotation::Acknowledge(vec![])).await);
     assert!(
-        !annotate(ids[2], Annotation::Acknowledge).await,
+        !annotate(ids[2], Annotation::Acknowledge(vec![])).await,
         "it is resolved"
     );
     assert!(annotate(ids[0], Annotation::Comment("looking".to_owned())).await);
     let other = WorkspaceId::new("other").unwrap();
-    let foreign = store.annotate(&other, ids[1], Annotation::Acknowledge, "eve", at(30));
+    let foreign = Annotation::Acknowledge(vec![]);
+    let foreign = store.annotate(&other, ids[1], foreign, "eve", at(30));
     assert!(!foreign.await.unwrap());
     store.decide(resolved(ids[0], vec![])).await.unwrap();
     let incident = store.incident(&local, ids[0]).await.unwrap().unwrap();
@@ -275,15 +289,157 @@ pub async fn recovery_is_told_to_who_was_told_and_nothing_is_told_after_it(store
     );
 }
 
-pub async fn who_acknowledges_stops_what_was_still_to_come(store: &dyn AlertStore) {
+pub async fn who_acknowledges_stops_what_was_still_to_come_and_is_told_of_once(
+    store: &dyn AlertStore,
+) {
     let id = Uuid::from_u128(1);
-    let notices = vec![notice(id, 1, "a", 0), notice(id, 2, "b", 600)];
+    let notices = vec![
+        notice(id, 1, "told", 0),
+        notice(id, 2, "late", 600),
+        notice(id, 4, "away", 0),
+    ];
     store.decide(opened(id, notices)).await.unwrap();
+    sent(store, 1, None).await;
     let local = WorkspaceId::local();
-    let done = store.annotate(&local, id, Annotation::Acknowledge, "ada", at(5));
-    assert!(done.await.unwrap());
-    sent(store, 1, Some(notice(id, 3, "a", 1_800))).await;
-    assert_eq!(due(store, 10_000).await, [0; 0]);
+    let acknowledge = async |first: u128| {
+        let channels = ["told", "late", "away", "other"].into_iter().zip(first..);
+        let tell = channels.map(|(channel, name)| NewNotice {
+            follows: true,
+            ..notice(id, name, channel, 5)
+        });
+        let what = Annotation::Acknowledge(tell.collect());
+        let done = store.annotate(&local, id, what, "ada", at(5)).await;
+        done.unwrap()
+    };
+    assert!(acknowledge(10).await);
+    assert!(!acknowledge(20).await, "somebody did");
+    let expected = [
+        (1, "sent"),
+        (2, "dropped"),
+        (4, "waiting"),
+        (10, "waiting"),
+        (12, "waiting"),
+    ];
+    let expected = expected.map(|(name, state)| (name, state.to_owned()));
+    assert_eq!(states(store, id).await, expected);
+    assert_eq!(due(store, 10_000).await, [4, 10], "in order");
+    sent(store, 4, Some(notice(id, 30, "away", 1_800))).await;
+    assert_eq!(due(store, 10_000).await, [10, 12], "nobody is reminded");
+}
+
+pub async fn what_is_long_over_is_forgotten_little_by_little(store: &dyn AlertStore) {
+    let [over, open] = [1, 2].map(Uuid::from_u128);
+    for (id, first) in [(over, 10), (open, 20)] {
+        let notices = (first..first + 3).map(|name| notice(id, name, &format!("c{name}"), 0));
+        store.decide(opened(id, notices.collect())).await.unwrap();
+        sent(store, first, None).await;
+        sent(store, first + 1, None).await;
+    }
+    // At 60 s; all notices that are settled were so after 1 s.
+    store.decide(resolved(over, vec![])).await.unwrap();
+    let forget = async |told, resolved, most| {
+        let forgotten = store.forget(at(told), at(resolved), most);
+        forgotten.await.unwrap()
+    };
+    let events = async |id| {
+        let events = store.incident_events(&WorkspaceId::local(), id).await;
+        events.unwrap().len()
+    };
+    assert_eq!(forget(1, 60, 100).await, 0, "nothing is older");
+    assert_eq!(forget(2, 60, 1).await, 1);
+    assert_eq!(forget(2, 60, 1).await, 1);
+    assert_eq!(forget(2, 60, 1).await, 0);
+    let left = states(store, over).await;
+    assert_eq!(left, [(12, "waiting".to_owned())], "it is still to be told");
+    assert_eq!(states(store, open).await.len(), 3);
+    assert_eq!(events(over).await, 2);
+    assert_eq!(forget(0, 61, 100).await, 2);
+    assert_eq!((events(over).await, events(open).await), (0, 1));
+    let incident = store.incident(&WorkspaceId::local(), over).await.unwrap();
+    assert_eq!(incident.unwrap().status, IncidentStatus::Resolved);
+    // Who was told of it hears of its end still.
+    let follow = NewNotice {
+        follows: true,
+        ..notice(open, 30, "c20", 60)
+    };
+    store.decide(resolved(open, vec![follow])).await.unwrap();
+    assert!(due(store, 60).await.contains(&30));
+}
+
+pub async fn what_a_person_ends_is_told_once_and_who_decides_begins_anew(store: &dyn AlertStore) {
+    let (local, id) = (WorkspaceId::local(), Uuid::from_u128(1));
+    let body = format!(r#"{{"incident":{{"id":"{id}"}},"regions":{{}}}}"#);
+    let later = notice(id, 2, "late", 600);
+    let open = AlertChange {
+        states: vec![state(0, Some(&body))],
+        ..opened(id, vec![notice(id, 1, "told", 0), later])
+    };
+    store.decide(open).await.unwrap();
+    sent(store, 1, Some(notice(id, 3, "told", 1_800))).await;
+    let resolve = async |workspace: &WorkspaceId, id, name| {
+        let follow = |name, channel| NewNotice {
+            follows: true,
+            ..notice(id, name, channel, 30)
+        };
+        let resolution = Resolution {
+            id,
+            by: "ada".to_owned(),
+            at: at(30),
+            notices: vec![follow(name, "told"), follow(name + 1, "late")],
+        };
+        store.resolve(workspace, resolution).await.unwrap()
+    };
+    let other = WorkspaceId::new("other").unwrap();
+    assert!(!resolve(&other, id, 4).await, "it is not theirs");
+    assert!(
+        !resolve(&local, Uuid::from_u128(9), 4).await,
+        "there is none"
+    );
+    assert!(resolve(&local, id, 6).await);
+    assert!(!resolve(&local, id, 8).await, "it is resolved");
+
+    let incident = store.incident(&local, id).await.unwrap().unwrap();
+    let status = (incident.status, incident.resolved_at);
+    assert_eq!(status, (IncidentStatus::Resolved, Some(at(30))));
+    assert!(incident.detail.contains("resolved_at"), "{incident:?}");
+    let events = store.incident_events(&local, id).await.unwrap();
+    let last = events.last().unwrap();
+    let by = last.by.as_deref();
+    assert_eq!((last.kind, by), (IncidentEventKind::Resolved, Some("ada")));
+    assert_eq!(events.len(), 2);
+    let expected = [(1, "sent"), (2, "dropped"), (3, "dropped"), (6, "waiting")];
+    let expected = expected.map(|(name, state)| (name, state.to_owned()));
+    assert_eq!(states(store, id).await, expected);
+
+    // Who decided before has to begin anew.
+    let kept = store.alert_states().await.unwrap();
+    let since = format!(r#"{{"since":"{}"}}"#, at(30));
+    assert_eq!((kept[0].version, &kept[0].body), (2, &since));
+    let late = AlertChange {
+        states: vec![state(1, None)],
+        ..resolved(id, vec![])
+    };
+    let late = store.decide(late).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+}
+
+pub async fn ending_an_incident_leaves_what_was_decided_of_a_later_one(store: &dyn AlertStore) {
+    let (local, id) = (WorkspaceId::local(), Uuid::from_u128(1));
+    let later = r#"{"incident":{"id":"00000000-0000-0000-0000-000000000002"}}"#;
+    let open = AlertChange {
+        states: vec![state(0, Some(later))],
+        ..opened(id, vec![])
+    };
+    store.decide(open).await.unwrap();
+    let resolution = Resolution {
+        id,
+        by: "ada".to_owned(),
+        at: at(30),
+        notices: Vec::new(),
+    };
+    assert!(store.resolve(&local, resolution).await.unwrap());
+    let kept = store.alert_states().await.unwrap();
+    assert_eq!((kept[0].version, kept[0].body.as_str()), (1, later));
 }
 
 /// Runs the suite as tests of a module `$backend`; `$fresh` is a future of `Option<impl Deref<Target: AlertStore>>`.
@@ -296,7 +452,14 @@ macro_rules! alert_conformance {
             an_incident_is_listed_with_its_timeline,
             notices_are_told_in_turn_until_they_are_settled,
             recovery_is_told_to_who_was_told_and_nothing_is_told_after_it,
-            who_acknowledges_stops_what_was_still_to_come,
+            who_acknowledges_stops_what_was_still_to_come_and_is_told_of_once,
+            what_is_long_over_is_forgotten_little_by_little,
+            what_a_person_ends_is_told_once_and_who_decides_begins_anew,
+            ending_an_incident_leaves_what_was_decided_of_a_later_one,
+            of_what_a_picture_is_wanted,
+            two_never_take_the_same_picture,
+            what_became_of_a_picture_is_known_until_it_is_forgotten,
+            the_address_of_a_heartbeat_is_found_by_its_token_and_shown_to_who_may_know_it,
         );
     };
 }

@@ -4,8 +4,9 @@ use sonde_core::{HttpSpec, Monitor, MonitorId, Spec, Timestamp, WorkspaceId};
 
 use super::{monitors, stored};
 use crate::{
-    AccountStore, Actor, ActorKind, AuditAction, AuditQuery, Change, Claim, ConfigStore, Expected,
-    Holder, NewCredential, Only, Opens, Put, Remove, RequestKey, ResourceKind, StoreError, User,
+    AccountStore, Actor, ActorKind, AlertStore, AuditAction, AuditQuery, Change, Claim,
+    ConfigStore, Expected, Holder, NewCredential, Only, Opens, Put, Remove, RequestKey,
+    ResourceKind, StoreError, User,
 };
 
 fn actor() -> Actor {
@@ -404,4 +405,43 @@ pub async fn a_key_that_is_removed_opens_nothing<S: ConfigStore + AccountStore>(
     let gone = removal(ResourceKind::ApiKey, "ci", Expected::Anything);
     store.change(gone).await.unwrap();
     assert_eq!(store.credential("k1").await.unwrap(), None);
+}
+
+pub async fn the_address_of_a_heartbeat_is_found_by_its_token_and_shown_to_who_may_know_it<S>(
+    store: &S,
+) where
+    S: ConfigStore + AccountStore + AlertStore,
+{
+    let (workspace, backup) = (WorkspaceId::local(), MonitorId::new("backup").unwrap());
+    assert_eq!(store.heartbeat(&workspace, &backup).await.unwrap(), None);
+    let secret = r#"{"token":"hunter2"}"#;
+    let put = |hash: &str| Put {
+        credential: Some(credential(hash)),
+        secrets: Some(secret.to_owned()),
+        ..Put::other(ResourceKind::Heartbeat, "backup", "{}")
+    };
+    store.change(change(vec![put("h1")])).await.unwrap();
+    let kept = store.heartbeat(&workspace, &backup).await.unwrap();
+    assert_eq!(kept.as_deref(), Some(secret));
+    let opens = async |hash: &str| {
+        let found = store.credential(hash).await.unwrap();
+        found.map(|found| found.opens)
+    };
+    let expected = Opens::Heartbeat {
+        workspace: workspace.clone(),
+        monitor: backup.clone(),
+    };
+    assert_eq!(opens("h1").await, Some(expected.clone()));
+    // Another one in its place.
+    let mut rotated = removal(ResourceKind::Heartbeat, "backup", Expected::Anything);
+    rotated.puts.push(put("h2"));
+    store.change(rotated).await.unwrap();
+    assert_eq!(opens("h1").await, None);
+    assert_eq!(opens("h2").await, Some(expected));
+    let log = AuditQuery {
+        limit: 10,
+        ..AuditQuery::default()
+    };
+    let log = store.audit(&workspace, &log).await.unwrap();
+    assert!(!format!("{log:?}").contains("hunter2"));
 }

@@ -126,7 +126,7 @@ pub(super) async fn credential(connection: &Connection, hash: &str) -> Result<Op
     }))
 }
 
-/// None for a key or an invitation that is no more.
+/// None for a key, an invitation or an address that is no more.
 fn opens(row: &Row) -> Result<Option<Opens>> {
     let kind: String = row.get(0)?;
     let holder: Option<String> = row.get(2)?;
@@ -151,6 +151,10 @@ fn opens(row: &Row) -> Result<Option<Opens>> {
             workspace,
             id,
             body,
+        }),
+        "heartbeat" => Some(Opens::Heartbeat {
+            workspace,
+            monitor: id.parse().map_err(unavailable)?,
         }),
         _ => None,
     })

@@ -7,10 +7,11 @@ use sonde_libsql::libsql::{Connection, Row};
 use uuid::Uuid;
 
 use super::resources::refused;
-use super::{LibsqlStore, resources, unavailable};
+use super::{LibsqlStore, resources, screenshots, unavailable};
 use crate::{
     AlertChange, AlertStore, Annotation, DueNotice, Incident, IncidentEvent, IncidentQuery,
-    KeptAlert, NewNotice, Resource, ResourceKind, Result, StoreError, Telling, Told,
+    KeptAlert, KeptReport, NewNotice, Resolution, Resource, ResourceKind, Result, Screenshot, Shot,
+    StoreError, Telling, Told, WantedScreenshot,
 };
 
 const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, acknowledged_by, resolved_us, caused_by, \
@@ -19,14 +20,13 @@ const INCIDENT: &str = "SELECT id, monitor, status, cause, flapping, opened_us, 
 const TELLING: &str =
     "SELECT id, incident, channel, state, attempts, due_us, settled_us, error FROM outbox";
 
+const EVER: (Timestamp, Timestamp) = (Timestamp::from_micros(0), Timestamp::from_micros(i64::MAX));
+
 #[async_trait]
 impl AlertStore for LibsqlStore {
     async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
-        self.read(async |it| {
-            let sql = "SELECT workspace, id, body FROM resources WHERE kind = 'channel' ORDER BY workspace, id";
-            collect(it.query(sql, ()).await?, channel).await
-        })
-        .await
+        self.read(async |it| all(it, ResourceKind::Channel).await)
+            .await
     }
 
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>> {
@@ -34,6 +34,25 @@ impl AlertStore for LibsqlStore {
         let kind = ResourceKind::Channel;
         self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
             .await
+    }
+
+    async fn heartbeat(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+    ) -> Result<Option<String>> {
+        let (workspace, id, keys) = (workspace.clone(), monitor.to_string(), self.keys.clone());
+        let kind = ResourceKind::Heartbeat;
+        self.read(async move |it| resources::with_secrets(it, &workspace, kind, &id, &keys).await)
+            .await
+    }
+
+    async fn reports(&self) -> Result<Vec<KeptReport>> {
+        self.read(async |it| {
+            let sql = "SELECT workspace, id, body, updated_us FROM resources WHERE kind = 'report' ORDER BY workspace, id";
+            collect(it.query(sql, ()).await?, report).await
+        })
+        .await
     }
 
     async fn alert_states(&self) -> Result<Vec<KeptAlert>> {
@@ -109,19 +128,48 @@ impl AlertStore for LibsqlStore {
         by: &str,
         at: Timestamp,
     ) -> Result<bool> {
-        let (kind, text) = match annotation {
-            Annotation::Acknowledge => ("acknowledged", None),
-            Annotation::Comment(text) => ("commented", Some(text)),
+        let (kind, text, notices) = match annotation {
+            Annotation::Acknowledge(notices) => ("acknowledged", None, notices),
+            Annotation::Comment(text) => ("commented", Some(text), Vec::new()),
         };
+        let notices = serde_json::to_string(&notices).map_err(unavailable)?;
         let (workspace, id, by) = (workspace.to_string(), id.to_string(), by.to_owned());
         self.write(async move |it| {
-            let sql = "INSERT INTO incident_events (incident, at_us, kind, actor, text)
-                SELECT id, ?3, ?4, ?5, ?6 FROM incidents
-                WHERE workspace = ?1 AND id = ?2 AND (?4 = 'commented' OR status = 'open')";
-            let parameters = (workspace, id, at.as_micros(), kind, by, text);
-            Ok(it.execute(sql, parameters).await.map_err(refused)? > 0)
+            let sql =
+                "INSERT INTO annotations (workspace, incident, at_us, kind, actor, text, notices)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+            let parameters = (workspace, id, at.as_micros(), kind, by, text, notices);
+            match it.execute(sql, parameters).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.to_string().contains("nothing to annotate") => Ok(false),
+                Err(error) => Err(refused(error)),
+            }
         })
         .await
+    }
+
+    async fn resolve(&self, workspace: &WorkspaceId, resolution: Resolution) -> Result<bool> {
+        let notices = serde_json::to_string(&resolution.notices).map_err(unavailable)?;
+        let Resolution { id, by, at, .. } = resolution;
+        let parameters = (
+            workspace.to_string(),
+            id.to_string(),
+            by,
+            at.as_micros(),
+            at.to_string(),
+            notices,
+        );
+        let resolved = self.write(async move |it| {
+            let sql = "INSERT INTO resolutions (workspace, incident, actor, at_us, at, notices)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            it.execute(sql, parameters).await.map_err(refused)?;
+            Ok(())
+        });
+        match resolved.await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     async fn notices_due(&self, at: Timestamp, most_of_one: u32) -> Result<Vec<DueNotice>> {
@@ -163,6 +211,24 @@ impl AlertStore for LibsqlStore {
         .await
     }
 
+    async fn forget(&self, told: Timestamp, resolved: Timestamp, most: u32) -> Result<u64> {
+        self.write(async move |it| {
+            let sql = "DELETE FROM outbox WHERE number IN (
+                    SELECT number FROM outbox WHERE settled_us < ?1 AND NOT EXISTS (
+                        SELECT 1 FROM incidents WHERE id = outbox.incident AND status <> 'resolved'
+                    ) LIMIT ?2
+                )";
+            let notices = it.execute(sql, (told.as_micros(), most)).await?;
+            let sql = "DELETE FROM incident_events WHERE number IN (
+                    SELECT number FROM incidents JOIN incident_events ON incident_events.incident = incidents.id
+                    WHERE incidents.resolved_us < ?1 LIMIT ?2
+                )";
+            let events = it.execute(sql, (resolved.as_micros(), most)).await?;
+            Ok(notices + events)
+        })
+        .await
+    }
+
     async fn tellings_to(
         &self,
         workspace: &WorkspaceId,
@@ -187,6 +253,64 @@ impl AlertStore for LibsqlStore {
         })
         .await
     }
+
+    async fn screenshots_wanted(
+        &self,
+        since: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WantedScreenshot>> {
+        self.read(async move |it| screenshots::wanted(it, since, at, limit).await)
+            .await
+    }
+
+    async fn claim_screenshot(&self, wanted: &WantedScreenshot, until: Timestamp) -> Result<bool> {
+        let wanted = wanted.clone();
+        self.write(async move |it| screenshots::claim(it, &wanted, until).await)
+            .await
+    }
+
+    async fn settle_screenshot(
+        &self,
+        claimed: &WantedScreenshot,
+        at: Timestamp,
+        shot: Shot,
+    ) -> Result<bool> {
+        let claimed = claimed.clone();
+        self.write(async move |it| screenshots::settle(it, &claimed, at, &shot).await)
+            .await
+    }
+
+    async fn screenshot(
+        &self,
+        workspace: &WorkspaceId,
+        incident: Uuid,
+    ) -> Result<Option<Screenshot>> {
+        let workspace = workspace.clone();
+        self.read(async move |it| screenshots::one(it, &workspace, incident).await)
+            .await
+    }
+
+    async fn screenshots_to_forget(
+        &self,
+        before: Timestamp,
+        at: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<(WorkspaceId, Uuid)>> {
+        self.read(async move |it| screenshots::old(it, before, at, limit).await)
+            .await
+    }
+
+    async fn forget_screenshot(&self, incident: Uuid) -> Result<()> {
+        self.write(async move |it| screenshots::forget(it, incident).await)
+            .await
+    }
+}
+
+/// Of all workspaces.
+async fn all(connection: &Connection, kind: ResourceKind) -> Result<Vec<(WorkspaceId, Resource)>> {
+    let sql = "SELECT workspace, id, body FROM resources WHERE kind = ?1 ORDER BY workspace, id";
+    collect(connection.query(sql, [kind.as_str()]).await?, owned).await
 }
 
 async fn incidents(
@@ -196,11 +320,12 @@ async fn incidents(
 ) -> Result<Vec<Incident>> {
     let sql = format!(
         "{INCIDENT} WHERE workspace = ?1 AND (?2 IS NULL OR monitor = ?2) AND (?3 IS NULL OR status = ?3)
-            AND (opened_us, id) < (?4, ?5) ORDER BY opened_us DESC, id DESC LIMIT ?6"
+            AND (opened_us, id) < (?4, ?5) AND opened_us < ?7 AND coalesce(resolved_us, ?8 + 1) > ?8 ORDER BY opened_us DESC, id DESC LIMIT ?6"
     );
     let (before, id) = query
         .before
         .map_or((i64::MAX, Uuid::max()), |(at, id)| (at.as_micros(), id));
+    let (begin, end) = query.during.unwrap_or(EVER);
     let parameters = (
         workspace.as_str(),
         query.monitor.as_ref().map(MonitorId::as_str),
@@ -208,11 +333,13 @@ async fn incidents(
         before,
         id.to_string(),
         query.limit,
+        end.as_micros(),
+        begin.as_micros(),
     );
     collect(connection.query(&sql, parameters).await?, incident).await
 }
 
-async fn collect<T>(
+pub(super) async fn collect<T>(
     mut rows: sonde_libsql::libsql::Rows,
     read: fn(&Row) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -223,9 +350,18 @@ async fn collect<T>(
     Ok(found)
 }
 
-fn channel(row: &Row) -> Result<(WorkspaceId, Resource)> {
+fn owned(row: &Row) -> Result<(WorkspaceId, Resource)> {
     let (id, body) = (row.get(1)?, row.get(2)?);
     Ok((parsed(row, 0)?, Resource { id, body }))
+}
+
+fn report(row: &Row) -> Result<KeptReport> {
+    Ok(KeptReport {
+        workspace: parsed(row, 0)?,
+        id: row.get(1)?,
+        body: row.get(2)?,
+        updated_at: Timestamp::from_micros(row.get(3)?),
+    })
 }
 
 fn kept(row: &Row) -> Result<KeptAlert> {
@@ -289,7 +425,7 @@ fn telling(row: &Row) -> Result<Telling> {
 }
 
 /// A column of text that stands for something.
-fn parsed<T: DeserializeOwned>(row: &Row, column: i32) -> Result<T> {
+pub(super) fn parsed<T: DeserializeOwned>(row: &Row, column: i32) -> Result<T> {
     let text = row.get_str(column)?;
     serde_json::from_value(text.into()).map_err(|source| StoreError::Corrupt {
         what: "alert",

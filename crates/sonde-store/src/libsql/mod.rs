@@ -9,6 +9,7 @@ mod replica;
 mod requests;
 mod resources;
 mod schema;
+mod screenshots;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -89,7 +89,7 @@ fn stored(row: &Row, keys: &SealingKeys) -> Result<Stored<Monitor>> {
 }
 
 pub(super) async fn regions(connection: &Connection) -> Result<Vec<Region>> {
-    let sql = "SELECT DISTINCT region FROM regions ORDER BY region";
+    let sql = "SELECT DISTINCT region FROM regions WHERE region <> 'push' ORDER BY region";
     let mut rows = connection.query(sql, ()).await?;
     let mut regions = Vec::new();
     while let Some(row) = rows.next().await? {

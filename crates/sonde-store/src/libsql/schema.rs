@@ -6,7 +6,16 @@
 
 /// From each version to the next.
 pub(super) const MIGRATIONS: &[&str] = &[
-    MONITORS, REVISIONS, RESOURCES, REQUESTS, POSITIONS, ALERTS, TERMS,
+    MONITORS,
+    REVISIONS,
+    RESOURCES,
+    REQUESTS,
+    POSITIONS,
+    ALERTS,
+    TERMS,
+    RESOLUTIONS,
+    ANNOTATIONS,
+    SCREENSHOTS,
 ];
 
 const MONITORS: &str = "
@@ -455,4 +464,78 @@ CREATE TRIGGER decide_in_term INSTEAD OF INSERT ON decisions BEGIN
     SELECT RAISE(ABORT, 'version conflict') FROM json_each(NEW.states) AS one, alert_term
         WHERE one.value ->> '$.term' < alert_term.term;
 END;
+";
+
+/// What a person ends: the alerter, whose next write finds another version, begins with results of later slots.
+const RESOLUTIONS: &str = "
+CREATE VIEW resolutions AS
+    SELECT '' AS workspace, '' AS incident, '' AS actor, 0 AS at_us, '' AS at, '[]' AS notices;
+
+CREATE TRIGGER resolve INSTEAD OF INSERT ON resolutions BEGIN
+    SELECT RAISE(ABORT, 'version conflict') WHERE NOT EXISTS (
+        SELECT 1 FROM incidents
+        WHERE id = NEW.incident AND workspace = NEW.workspace AND status <> 'resolved'
+    );
+    UPDATE alert_states SET version = version + 1,
+        body = json_set(json_remove(body, '$.incident', '$.regions', '$.opened'), '$.since', NEW.at)
+        WHERE (workspace, monitor) = (SELECT workspace, monitor FROM incidents WHERE id = NEW.incident)
+            AND json_valid(body) AND body ->> '$.incident.id' = NEW.incident;
+    UPDATE incidents SET status = 'resolved', resolved_us = NEW.at_us,
+        detail = json_set(detail, '$.resolved_at', NEW.at)
+        WHERE id = NEW.incident;
+    INSERT INTO incident_events (incident, at_us, kind, actor)
+        VALUES (NEW.incident, NEW.at_us, 'resolved', NEW.actor);
+    UPDATE outbox SET state = 'dropped', settled_us = NEW.at_us
+        WHERE incident = NEW.incident AND state = 'waiting' AND attempts = 0 AND due_us > NEW.at_us;
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.incident', value ->> '$.channel',
+            value ->> '$.body', 'waiting', 0, value ->> '$.due_us'
+        FROM json_each(NEW.notices)
+        WHERE EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.incident = value ->> '$.incident'
+                AND outbox.channel = value ->> '$.channel' AND outbox.state IN ('waiting', 'sent')
+        );
+END;
+";
+
+/// What people do to an incident, and what is told of it, are one write, as decisions are. What was told and what is over
+/// are found by their age, to be forgotten.
+const ANNOTATIONS: &str = "
+CREATE INDEX outbox_settled ON outbox (settled_us) WHERE settled_us IS NOT NULL;
+CREATE INDEX incidents_resolved ON incidents (resolved_us) WHERE resolved_us IS NOT NULL;
+
+CREATE VIEW annotations AS
+    SELECT '' AS workspace, '' AS incident, 0 AS at_us, '' AS kind, '' AS actor, '' AS text, '[]' AS notices;
+
+CREATE TRIGGER annotate INSTEAD OF INSERT ON annotations BEGIN
+    SELECT RAISE(ABORT, 'nothing to annotate') WHERE NOT EXISTS (
+        SELECT 1 FROM incidents WHERE workspace = NEW.workspace AND id = NEW.incident
+            AND (NEW.kind = 'commented' OR status = 'open')
+    );
+    INSERT INTO incident_events (incident, at_us, kind, actor, text)
+        VALUES (NEW.incident, NEW.at_us, NEW.kind, NEW.actor, NEW.text);
+    INSERT OR IGNORE INTO outbox (id, workspace, incident, channel, body, state, attempts, due_us)
+        SELECT value ->> '$.id', value ->> '$.workspace', value ->> '$.incident', value ->> '$.channel',
+            value ->> '$.body', 'waiting', 0, value ->> '$.due_us'
+        FROM json_each(NEW.notices)
+        WHERE NOT (value ->> '$.follows') OR EXISTS (
+            SELECT 1 FROM outbox WHERE outbox.incident = value ->> '$.incident'
+                AND outbox.channel = value ->> '$.channel' AND outbox.state IN ('waiting', 'sent')
+        );
+END;
+";
+
+/// Pictures of incidents. A row is a claim until there is a picture, which `attempts` tells apart from earlier ones.
+const SCREENSHOTS: &str = "
+CREATE TABLE screenshots (
+    incident TEXT NOT NULL PRIMARY KEY,
+    workspace TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    claimed_until_us INTEGER NOT NULL,
+    taken_us INTEGER,
+    size INTEGER,
+    error TEXT
+) STRICT;
+CREATE INDEX screenshots_claimed ON screenshots (claimed_until_us);
+CREATE INDEX incidents_not_over ON incidents (opened_us) WHERE status <> 'resolved';
 ";

@@ -226,6 +226,25 @@ fn enough_regions_must_agree_and_only_those_that_were_heard() {
 }
 
 #[test]
+fn one_region_of_six_opens_nothing_and_is_shown() {
+    let names = ["fra", "iad", "sin", "gru", "nrt", "jnb"];
+    let monitor = monitor(&names, 2, 2, Quorum::Majority);
+    let mut state = new();
+    let rows = names.map(|name| {
+        row(
+            &monitor,
+            name,
+            if name == "gru" { ".ffff" } else { "....." },
+        )
+    });
+    assert_eq!(follow(&monitor, &mut state, rows.into_iter().flatten()), []);
+    let views = state.regions(&monitor, slot(&monitor, 5)).into_iter();
+    let down: Vec<_> = views.filter(|it| it.verdict == Verdict::Down).collect();
+    assert_eq!(down.len(), 1);
+    assert_eq!(down[0].region, region("gru"));
+}
+
+#[test]
 fn a_region_that_is_silent_is_not_asked_and_silence_everywhere_is_unknown() {
     let monitor = monitor(&["fra", "iad"], 1, 1, Quorum::All);
     let mut state = new();

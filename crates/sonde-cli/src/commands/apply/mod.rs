@@ -18,10 +18,10 @@ use crate::output::{Stdout, plan};
 /// How often others may change the workspace between what is shown and what is applied.
 const TRIES: usize = 5;
 
-/// Make a server's monitors what sonde.yaml says
+/// Make a server's monitors, channels and maintenance what sonde.yaml says
 ///
 /// Shows what changes and asks first; nothing else is changed than what was shown. Whether a monitor is paused stays as
-/// it is, and REDACTED means the secret that the server has. Monitors that are not in the file stay, unless --prune.
+/// it is, and REDACTED means the secret that the server has. What is not in the file stays, unless --prune.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -80,7 +80,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
             anstream::eprintln!("nothing to change: {} as wanted", planned.unchanged);
             return Ok(Exit::Ok);
         }
-        Stdout::new().write(&plan::changes(&planned, &desired.monitors))?;
+        Stdout::new().write(&plan::changes(&planned, &desired.config.monitors))?;
         anstream::eprintln!("{}", plan::summary(&planned));
         if !options.yes && !agreed()? {
             anstream::eprintln!("nothing was changed");
@@ -91,10 +91,10 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
             anstream::eprintln!("applied: {added} added, {changed} changed, {removed} removed");
             return Ok(Exit::Ok);
         }
-        anstream::eprintln!("the monitors were changed by somebody else meanwhile: planning again");
+        anstream::eprintln!("the workspace was changed by somebody else meanwhile: planning again");
     }
     let busy =
-        anyhow::anyhow!("the monitors are changed by others all the time: nothing was applied");
+        anyhow::anyhow!("the workspace is changed by others all the time: nothing was applied");
     Err(busy.into())
 }
 

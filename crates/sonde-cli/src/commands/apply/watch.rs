@@ -203,6 +203,6 @@ impl Reader {
             })
             .map_err(|problems| configuration::listed(&problems)),
         };
-        meaning.desired(loaded?.config.monitors)
+        meaning.desired(loaded?.config)
     }
 }

@@ -23,7 +23,7 @@ use crate::progress::Progress;
 /// Run every monitor once, in parallel
 ///
 /// Retries are on. The exit code is 1 when a check failed, 3 when none failed but one could not be run, and 0
-/// otherwise; degraded checks only count with --strict. Paused monitors are left out.
+/// otherwise; degraded checks only count with --strict. Paused monitors and heartbeats are left out.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -54,8 +54,18 @@ pub(super) fn select(
         .into_iter()
         .filter(wanted)
         .partition(|monitor| monitor.paused);
+    let (heartbeats, active): (Vec<_>, Vec<_>) = active
+        .into_iter()
+        .partition(|monitor| monitor.spec.heartbeat().is_some());
+    if !heartbeats.is_empty() {
+        let ids: Vec<_> = heartbeats.iter().map(|one| one.id.as_str()).collect();
+        let ids = ids.join(", ");
+        anstream::eprintln!("left out, because heartbeats tell by themselves: {ids}");
+    }
     if active.is_empty() {
-        let why = if paused.is_empty() {
+        let why = if !heartbeats.is_empty() {
+            "all monitors are heartbeats, or paused"
+        } else if paused.is_empty() {
             "the configuration has no monitors"
         } else {
             "all monitors are paused"
@@ -96,6 +106,25 @@ mod tests {
         assert_eq!(selected(&["shop-*"]).unwrap(), ["shop-web", "shop-db"]);
         assert_eq!(selected(&["tag:prod"]).unwrap(), ["shop-web", "blog"]);
         assert_eq!(selected(&["shop-db", "tag:prod"]).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn heartbeats_are_nothing_to_check() {
+        let beat = Monitor {
+            spec: sonde_core::Spec::Heartbeat(sonde_core::HeartbeatSpec {
+                grace: std::time::Duration::ZERO,
+            }),
+            ..Monitor::sample()
+        };
+        let error = select(vec![beat.clone()], &[]).unwrap_err();
+        assert_eq!(error.exit(), crate::exit::Exit::Usage);
+        let web = Monitor {
+            id: "web".parse().unwrap(),
+            ..Monitor::sample()
+        };
+        let selected = select(vec![beat, web], &[]).unwrap();
+        assert_eq!(selected.len(), 1);
+        assert_eq!(selected[0].id.as_str(), "web");
     }
 
     #[test]

@@ -89,7 +89,13 @@ impl Load {
             default_region: self.region.clone(),
         };
         let files = Files::new(self.config.clone(), settings.queues.clone());
-        let mut monitors = files.load(&files.queue_settings()?, options)?.monitors;
+        let config = files.load(&files.queue_settings()?, options)?;
+        if config.channels.is_some() || config.maintenance.is_some() {
+            anstream::eprintln!(
+                "channels and maintenance are not loaded: `sonde apply` makes a server have them"
+            );
+        }
+        let mut monitors = config.monitors;
         for monitor in &mut monitors {
             monitor.workspace = self.workspace.clone();
         }

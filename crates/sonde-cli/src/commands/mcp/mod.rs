@@ -1,5 +1,6 @@
 //! `sonde mcp`: a server's API as tools for agents, by the Model Context Protocol on standard input and output.
 
+mod incidents;
 mod offer;
 mod read;
 mod tools;
@@ -14,7 +15,7 @@ use self::tools::Tools;
 use crate::client::{Client, ServerOptions};
 use crate::exit::{Error, Exit};
 
-/// Let an agent see and change a server's monitors (Model Context Protocol)
+/// Let an agent see and change what a server has (Model Context Protocol)
 ///
 /// Speaks MCP on standard input and output, as agents and editors start it. Which tools there are depends on what the API
 /// key may do: a key that only reads offers none that writes.

@@ -23,7 +23,7 @@ enum Reach {
 }
 
 /// What each tool needs, by the routes that it asks.
-const NEEDS: [(&str, Scope, Reach); 14] = [
+const NEEDS: [(&str, Scope, Reach); 19] = [
     ("list_monitors", Scope::MonitorsRead, Reach::Monitors),
     ("get_monitor", Scope::MonitorsRead, Reach::Monitors),
     ("list_results", Scope::ResultsRead, Reach::Monitors),
@@ -38,6 +38,11 @@ const NEEDS: [(&str, Scope, Reach); 14] = [
     ("update_monitor", Scope::MonitorsWrite, Reach::Monitors),
     ("delete_monitor", Scope::MonitorsWrite, Reach::Monitors),
     ("pause_monitor", Scope::MonitorsWrite, Reach::Monitors),
+    ("list_incidents", Scope::AlertsRead, Reach::Workspace),
+    ("get_incident", Scope::AlertsRead, Reach::Workspace),
+    ("acknowledge_incident", Scope::AlertsWrite, Reach::Workspace),
+    ("resolve_incident", Scope::AlertsWrite, Reach::Workspace),
+    ("comment_incident", Scope::AlertsWrite, Reach::Workspace),
 ];
 
 impl Caller {
@@ -90,7 +95,7 @@ mod tests {
         assert_eq!(offered(&caller(&[], None)), 0);
         assert_eq!(offered(&caller(&[Scope::MonitorsRead], None)), 2);
         let limited = caller(&Scope::ALL, Some(&["shop"]));
-        assert_eq!(offered(&limited), NEEDS.len() - 5);
+        assert_eq!(offered(&limited), NEEDS.len() - 10);
         let why = limited.refusal("create_monitor").unwrap();
         assert!(why.contains("limited"), "{why}");
         let why = caller(&[], None).refusal("pause_monitor").unwrap();

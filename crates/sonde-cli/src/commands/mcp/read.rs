@@ -277,7 +277,7 @@ fn brief(mut monitor: Value) -> Value {
 }
 
 /// What is given of parameters.
-fn query(parameters: &impl Serialize) -> Vec<(String, String)> {
+pub(super) fn query(parameters: &impl Serialize) -> Vec<(String, String)> {
     let Ok(Value::Object(parameters)) = serde_json::to_value(parameters) else {
         return Vec::new();
     };
@@ -292,7 +292,7 @@ fn query(parameters: &impl Serialize) -> Vec<(String, String)> {
         .collect()
 }
 
-fn pairs(query: &[(String, String)]) -> Vec<(&str, &str)> {
+pub(super) fn pairs(query: &[(String, String)]) -> Vec<(&str, &str)> {
     let pairs = query.iter();
     pairs
         .map(|(name, value)| (name.as_str(), value.as_str()))

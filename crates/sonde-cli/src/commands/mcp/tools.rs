@@ -1,5 +1,5 @@
-//! What the protocol asks for: who this is, which tools there are, and a call of one. Tools themselves stand in `read` and
-//! `write`.
+//! What the protocol asks for: who this is, which tools there are, and a call of one. Tools themselves stand in `read`,
+//! `write` and `incidents`.
 
 use reqwest::Method;
 use rmcp::handler::server::router::tool::ToolRouter;
@@ -33,7 +33,7 @@ pub(super) struct Tools {
 
 /// All tools, whoever calls.
 pub(super) fn all() -> ToolRouter<Tools> {
-    Tools::reading() + Tools::writing()
+    Tools::reading() + Tools::writing() + Tools::incidents()
 }
 
 impl Tools {

@@ -75,7 +75,7 @@ fn network(spec: &mut Spec) -> Option<&mut NetworkOptions> {
         Spec::Dns(spec) => Some(&mut spec.network),
         Spec::Icmp(spec) => Some(&mut spec.network),
         Spec::Tls(spec) => Some(&mut spec.network),
-        Spec::Exec(_) => None,
+        Spec::Exec(_) | Spec::Heartbeat(_) => None,
     }
 }
 
@@ -84,7 +84,7 @@ fn tls(spec: &mut Spec) -> Option<&mut TlsOptions> {
         Spec::Http(spec) => Some(&mut spec.tls),
         Spec::Tls(spec) => Some(&mut spec.tls),
         Spec::Dns(spec) => Some(&mut spec.tls),
-        Spec::Tcp(_) | Spec::Icmp(_) | Spec::Exec(_) => None,
+        Spec::Tcp(_) | Spec::Icmp(_) | Spec::Exec(_) | Spec::Heartbeat(_) => None,
     }
 }
 

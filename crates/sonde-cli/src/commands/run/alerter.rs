@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
-use sonde_alert::{Alerter, AlerterMetrics, Courier};
+use sonde_alert::{Alerter, AlerterMetrics, Courier, Reporter};
 use sonde_store::libsql::Replica;
 use tokio::sync::{Notify, mpsc};
 
@@ -12,11 +12,14 @@ use super::{Process, egress};
 use crate::exit::Error;
 use crate::feed::{self, Feed};
 use crate::roles::{Roles, Stage};
+use crate::{notices, services};
 
 /// An alerter, and the configuration that it follows.
 pub(super) struct Role {
     replica: Arc<Replica>,
     alerter: Alerter,
+    /// Where there are results to add up.
+    reporter: Option<Reporter>,
 }
 
 impl Role {
@@ -32,13 +35,31 @@ impl Role {
         }
         let settings = &process.settings;
         let store = Arc::new(configuration.replica.primary().clone());
+        let told = Arc::new(Notify::new());
+        let public_url = settings.api.public_url.as_ref();
+        let public_url = public_url.map(|url| url.expose().clone());
+        let results = settings.clickhouse.url.as_ref();
+        let results = results
+            .map(|_| services::clickhouse(settings))
+            .transpose()?;
+        let reporter = results.map(|results| Reporter {
+            configuration: Arc::clone(&configuration.replica) as _,
+            store: Arc::clone(&store) as _,
+            results: Arc::new(results),
+            clock: Arc::clone(&process.clock),
+            public_url: public_url.clone(),
+            told: Arc::clone(&told),
+        });
         let courier = Courier {
             store: Arc::clone(&store) as _,
-            sender: crate::services::sender(egress(settings), settings.alerter.allow_exec)?,
+            sender: notices::sender(
+                settings.smtp.as_ref(),
+                egress(settings),
+                settings.alerter.allow_exec,
+            )?,
             clock: Arc::clone(&process.clock),
-            told: Arc::new(Notify::new()),
+            told,
         };
-        let public_url = settings.api.public_url.as_ref();
         let alerter = Alerter {
             election: Arc::new(process.broker.clone()),
             bus: Arc::new(process.broker.clone()),
@@ -47,16 +68,26 @@ impl Role {
             partitions: process.queues.partitions,
             queues: process.queues.clone(),
             task_keys: process.keys.clone(),
-            public_url: public_url.map(|url| url.expose().clone()),
+            public_url,
             courier: Arc::new(courier),
+            // Screenshotters of a fleet look for themselves.
+            opened: Arc::new(Notify::new()),
             metrics: AlerterMetrics::register(registry),
         };
         let replica = Arc::clone(&configuration.replica);
-        Ok(Self { replica, alerter })
+        Ok(Self {
+            replica,
+            alerter,
+            reporter,
+        })
     }
 
     pub(super) fn start(self, roles: &mut Roles) {
-        let Self { replica, alerter } = self;
+        let Self {
+            replica,
+            alerter,
+            reporter,
+        } = self;
         let (changes, told) = mpsc::channel(feed::WAITING);
         roles.spawn(Stage::Storage, "alerter's feed", |stop| async move {
             let touched = replica.status();
@@ -64,6 +95,12 @@ impl Role {
             stop.run_until_cancelled(telling).await;
             Ok(())
         });
+        if let Some(reporter) = reporter {
+            roles.spawn(Stage::Storage, "reporter", |stop| async move {
+                reporter.run(stop).await;
+                Ok(())
+            });
+        }
         roles.spawn(Stage::Storage, "alerter", |stop| async move {
             alerter.run(told, stop).await.map_err(Into::into)
         });

@@ -20,7 +20,7 @@ use super::{Process, egress};
 use crate::commands::up;
 use crate::exit::Error;
 use crate::roles::{Roles, Stage};
-use crate::{listen, outcomes, services};
+use crate::{listen, outcomes, pictures, services};
 
 /// Between two tries of a store that is away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ impl Role {
             Some(url) => url.expose().clone(),
             None => up::own_url(address)?,
         };
-        let service = service(process, configuration)?;
+        let service = service(process, configuration, &url)?;
         Ok(Self {
             listener,
             api: Api::new(service, options(settings, url.clone())),
@@ -69,7 +69,11 @@ impl Role {
     }
 }
 
-fn service(process: &Process, configuration: &Configuration) -> Result<Service, Error> {
+fn service(
+    process: &Process,
+    configuration: &Configuration,
+    public_url: &Url,
+) -> Result<Service, Error> {
     let settings = &process.settings;
     let replica = Arc::clone(&configuration.replica);
     let store = Arc::new(Fallback::new(replica, Arc::clone(&process.clock)));
@@ -83,11 +87,13 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         store: Arc::clone(&store) as _,
         accounts: store,
         alerts: Arc::new(configuration.replica.primary().clone()),
+        pictures: pictures::open(&settings.screenshots, &settings.run.data)?,
         results: Arc::new(services::clickhouse(settings)?),
         queue: Arc::new(process.broker.clone()),
         bus: Arc::new(process.broker.clone()),
         clock: Arc::clone(&process.clock),
         queues: process.queues.clone(),
+        partitions: process.queues.partitions,
         task_keys: process.keys.clone(),
         reading: sonde_config::Options {
             check_interval: None,
@@ -97,6 +103,7 @@ fn service(process: &Process, configuration: &Configuration) -> Result<Service, 
         targets,
         open_until_set_up: false,
         oidc,
+        public_url: Some(public_url.clone()),
     }))
 }
 

@@ -8,6 +8,7 @@ mod dispatcher;
 mod ingester;
 mod options;
 mod regions;
+mod screenshotter;
 mod topology;
 
 use std::net::SocketAddr;
@@ -59,6 +60,7 @@ struct Cast {
     ingester: Option<ingester::Role>,
     api: Option<api::Role>,
     alerter: Option<alerter::Role>,
+    screenshotter: Option<screenshotter::Role>,
 }
 
 pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
@@ -176,6 +178,7 @@ impl Process {
             ingester,
             api,
             alerter,
+            screenshotter,
         } = cast;
         if let Some(configuration) = configuration {
             configuration.start(self, roles);
@@ -194,6 +197,9 @@ impl Process {
         }
         if let Some(api) = api {
             api.start(roles);
+        }
+        if let Some(screenshotter) = screenshotter {
+            screenshotter.start(roles);
         }
     }
 
@@ -254,7 +260,12 @@ impl Cast {
         if process.plays(Role::Checker) {
             cast.checker = Some(checker::Role::new(process, registry, readiness)?);
         }
-        let configured = [Role::Dispatcher, Role::Api, Role::Alerter];
+        let configured = [
+            Role::Dispatcher,
+            Role::Api,
+            Role::Alerter,
+            Role::Screenshotter,
+        ];
         if configured.into_iter().any(|role| process.plays(role)) {
             let configuration = configuration::Configuration::open(process, registry, readiness);
             let configuration = configuration.await?;
@@ -268,6 +279,10 @@ impl Cast {
             }
             if process.plays(Role::Api) {
                 cast.api = Some(api::Role::new(process, &configuration).await?);
+            }
+            if process.plays(Role::Screenshotter) {
+                let role = screenshotter::Role::new(process, &configuration)?;
+                cast.screenshotter = Some(role);
             }
             cast.configuration = Some(configuration);
         }

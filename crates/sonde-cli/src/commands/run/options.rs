@@ -15,7 +15,7 @@ pub(crate) struct Options {
     #[arg(
         long = "role",
         value_name = "ROLES",
-        help = "What this process does: dispatcher, checker, ingester; several are separated by commas [env: SONDE_ROLES]"
+        help = "What this process does: dispatcher, checker, ingester, api, screenshotter; several are separated by commas [env: SONDE_ROLES]"
     )]
     roles: Option<String>,
     #[arg(

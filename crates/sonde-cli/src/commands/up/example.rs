@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use sonde_core::{Monitor, QueueSettings, Region};
+use sonde_config::Config;
+use sonde_core::{QueueSettings, Region};
 
 use super::Options;
 use crate::configuration;
@@ -55,8 +55,8 @@ impl Source {
         }
     }
 
-    /// Reads the monitors anew. On one machine every monitor runs here, whatever regions the fleet would use.
-    pub(super) fn load(&self, settings: &QueueSettings) -> Result<Arc<[Arc<Monitor>]>, Error> {
+    /// Reads everything anew. On one machine every monitor runs here, whatever regions the fleet would use.
+    pub(super) fn load(&self, settings: &QueueSettings) -> Result<Config, Error> {
         let options = self.options.clone();
         let loaded = match &self.file {
             Some(file) => configuration::load(file, settings, options)?,
@@ -65,10 +65,12 @@ impl Source {
             }
         };
         configuration::warn(&loaded);
-        let monitors = loaded.config.monitors.into_iter().map(|mut monitor| {
-            monitor.regions = vec![self.region.clone()];
-            Arc::new(monitor)
-        });
-        Ok(monitors.collect())
+        let mut config = loaded.config;
+        for monitor in &mut config.monitors {
+            if monitor.spec.heartbeat().is_none() {
+                monitor.regions = vec![self.region.clone()];
+            }
+        }
+        Ok(config)
     }
 }

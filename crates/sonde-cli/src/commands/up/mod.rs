@@ -7,12 +7,14 @@ mod oidc;
 mod options;
 mod reload;
 mod roles;
+mod screenshots;
 mod serve;
+mod smtp;
 
 use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
-use sonde_alert::{Alerter, AlerterMetrics, Courier};
+use sonde_alert::{Alerter, AlerterMetrics, Courier, Reporter, Sender};
 use sonde_api::{Api, ApiOptions};
 use sonde_checker::{Checker, CheckerMetrics, CheckerOptions, CheckerParts};
 use sonde_core::{Clock, Monitor, QueueSettings, SystemClock, WorkspaceId};
@@ -24,7 +26,7 @@ use sonde_queue::{Queue, SealingKeys, Topology};
 use sonde_results::libsql::LibsqlResults;
 use sonde_service::{OidcProvider, Parts, Service};
 use sonde_store::libsql::LibsqlStore;
-use sonde_store::{Calendar, ConfigStore};
+use sonde_store::{Calendar, ConfigStore, Pictures};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 use crate::configuration;
@@ -32,7 +34,7 @@ use crate::data::DataDirectory;
 use crate::exit::{Error, Exit};
 use crate::feed::{self, Feed};
 use crate::roles::{Roles, Stage};
-use crate::{lifecycle, limits, listen, services};
+use crate::{lifecycle, limits, listen, notices};
 
 pub(crate) use options::{Options, own_url};
 pub(crate) use serve::main_router;
@@ -45,6 +47,9 @@ struct Machine {
     queue: Arc<MemoryQueue>,
     results: Arc<LibsqlResults>,
     store: Arc<LibsqlStore>,
+    pictures: Pictures,
+    /// Rung when an incident was opened.
+    opened: Arc<Notify>,
     maintenance: Arc<Mutex<Calendar>>,
     clock: Arc<dyn Clock>,
     settings: QueueSettings,
@@ -57,19 +62,23 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
     limits::raise_open_files();
     let settings = options.queue_settings()?;
     let (source, example) = example::source(&options).await?;
-    let monitors = source.load(&settings)?;
+    let wanted = source.load(&settings)?;
     let listeners = serve::Listeners::bind(&options).await?;
     let oidc = options.oidc.provider()?;
+    let smtp = options.smtp.settings()?;
+    let sender = notices::sender(smtp.as_ref(), Egress::open(), options.allow_exec)?;
     let machine = Machine::open(&options, settings).await?;
     let addresses = listeners.addresses()?;
-    let service = machine.service(&options, oidc)?;
     let public_url = options.public_url(addresses.main)?;
+    let service = machine.service(&options, oidc, &public_url)?;
     let api = Api::new(service.clone(), ApiOptions::new(public_url.clone()));
 
     let mut registry = listen::registry();
     let previous = machine.previous().await?;
-    let monitors = configured::save(&*machine.store, &source.name(), &monitors).await;
+    let monitors = configured::save(&machine.store, &source.name(), &wanted).await;
     let monitors = monitors.context("cannot save the configuration")?;
+    let followed = configured::follow_maintenance(&*machine.store, &machine.maintenance).await;
+    followed.context("cannot read maintenance")?;
     let (publish, configured) = watch::channel(Arc::clone(&monitors));
     let mut roles = Roles::default();
     let (checker_metrics, dispatcher) = machine
@@ -80,7 +89,8 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         clock: Arc::clone(&machine.clock),
     };
     let (configuration_changed, touched) = watch::channel(());
-    machine.alert(&options, &mut roles, &mut registry, touched, public_url)?;
+    machine.alert(sender, &mut roles, &mut registry, touched, public_url);
+    screenshots::start(&machine, &options, &mut roles)?;
     roles::serve(&mut roles, listeners, &api, registry, &progress, &options);
     roles.spawn(Stage::Inflow, "outcomes", |stop| {
         crate::outcomes::hear(service.clone(), stop)
@@ -131,16 +141,14 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
 }
 
 impl Machine {
-    async fn open(options: &Options, settings: QueueSettings) -> anyhow::Result<Self> {
+    async fn open(options: &Options, settings: QueueSettings) -> Result<Self, Error> {
         let data = DataDirectory::lock(&options.data)?;
+        let pictures = options.screenshots.pictures(&options.data)?;
         let results = LibsqlResults::open(&data.results())
             .await
             .context("cannot open results")?;
         let store = LibsqlStore::open(&data.configuration(), data.secret_keys()?).await;
         let store = store.context("cannot open the configuration store")?;
-        let maintenance = Arc::default();
-        let followed = configured::follow_maintenance(&store, &maintenance).await;
-        followed.context("cannot read maintenance")?;
         let queue = Arc::new(MemoryQueue::new());
         let topology = Topology::new(&settings, std::slice::from_ref(&options.region), PARTITIONS);
         queue
@@ -151,46 +159,69 @@ impl Machine {
             queue,
             results: Arc::new(results),
             store: Arc::new(store),
-            maintenance,
+            pictures,
+            opened: Arc::default(),
+            maintenance: Arc::default(),
             clock: Arc::new(SystemClock),
             settings,
             data: Arc::new(data),
         })
     }
 
-    fn service(&self, options: &Options, oidc: Option<OidcProvider>) -> anyhow::Result<Service> {
+    fn service(
+        &self,
+        options: &Options,
+        oidc: Option<OidcProvider>,
+        public_url: &url::Url,
+    ) -> anyhow::Result<Service> {
         let targets = Targets::new(Egress::open(), None).context("cannot look at targets")?;
         Ok(Service::new(Parts {
             store: Arc::clone(&self.store) as _,
             accounts: Arc::clone(&self.store) as _,
             alerts: Arc::clone(&self.store) as _,
+            pictures: self.pictures.clone(),
             results: Arc::clone(&self.results) as _,
             queue: Arc::clone(&self.queue) as _,
             bus: Arc::clone(&self.queue) as _,
             clock: Arc::clone(&self.clock),
             queues: self.settings.clone(),
+            partitions: PARTITIONS,
             task_keys: SealingKeys::none(),
             reading: options.parse_options(),
             targets,
             open_until_set_up: options.is_open(),
             oidc,
+            public_url: Some(public_url.clone()),
         }))
     }
 
     /// Opens incidents, and tells people.
     fn alert(
         &self,
-        options: &Options,
+        sender: Sender,
         roles: &mut Roles,
         registry: &mut prometheus_client::registry::Registry,
         touched: watch::Receiver<()>,
         public_url: url::Url,
-    ) -> anyhow::Result<()> {
+    ) {
+        let told = Arc::new(Notify::new());
+        let reporter = Reporter {
+            configuration: Arc::clone(&self.store) as _,
+            store: Arc::clone(&self.store) as _,
+            results: Arc::clone(&self.results) as _,
+            clock: Arc::clone(&self.clock),
+            public_url: Some(public_url.clone()),
+            told: Arc::clone(&told),
+        };
+        roles.spawn(Stage::Storage, "reporter", |stop| async move {
+            reporter.run(stop).await;
+            Ok(())
+        });
         let courier = Courier {
             store: Arc::clone(&self.store) as _,
-            sender: services::sender(Egress::open(), options.allow_exec)?,
+            sender,
             clock: Arc::clone(&self.clock),
-            told: Arc::new(Notify::new()),
+            told,
         };
         let alerter = Alerter {
             election: Arc::new(MemoryElection::new((*self.queue).clone())),
@@ -202,6 +233,7 @@ impl Machine {
             task_keys: SealingKeys::none(),
             public_url: Some(public_url),
             courier: Arc::new(courier),
+            opened: Arc::clone(&self.opened),
             metrics: AlerterMetrics::register(registry),
         };
         let (changes, told) = mpsc::channel(feed::WAITING);
@@ -214,7 +246,6 @@ impl Machine {
         roles.spawn(Stage::Storage, "alerter", |stop| async move {
             alerter.run(told, stop).await.map_err(Into::into)
         });
-        Ok(())
     }
 
     /// What the process before watched.
@@ -293,7 +324,7 @@ async fn first_checks(service: Service) {
         let unseen = views.into_iter().filter(|view| view.latest.is_empty());
         let unseen = unseen
             .map(|view| view.monitor)
-            .filter(|monitor| !monitor.paused);
+            .filter(|monitor| !monitor.paused && monitor.spec.heartbeat().is_none());
         unseen.collect::<Vec<_>>()
     });
     let checked = match unseen {

@@ -1,6 +1,6 @@
 //! The identity provider that people may sign in with.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use sonde_config::settings::{OidcSettings, Secret};
@@ -49,7 +49,7 @@ impl OidcOptions {
         let client_id =
             client_id.ok_or_else(|| Error::usage("--oidc-issuer needs --oidc-client-id"))?;
         let secret = match &self.client_secret_file {
-            Some(path) if !path.as_os_str().is_empty() => Some(read(path)?),
+            Some(path) if !path.as_os_str().is_empty() => Some(configuration::read_secret(path)?),
             _ => given(&self.client_secret),
         };
         let settings = OidcSettings::new(&issuer, client_id, secret.map(Secret::new));
@@ -58,11 +58,4 @@ impl OidcOptions {
         let provider = OidcProvider::new(settings);
         Ok(Some(provider.context("cannot ask the identity provider")?))
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    let text = configuration::read_file(path).map(String::from_utf8);
-    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
-    let text = text.with_context(|| format!("{} is not text", path.display()))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

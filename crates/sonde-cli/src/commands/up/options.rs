@@ -9,6 +9,8 @@ use sonde_core::{QueueSettings, Region, parse_duration};
 use sonde_probe::{Egress, Prober, Settings};
 
 use super::oidc::OidcOptions;
+use super::screenshots::ScreenshotOptions;
+use super::smtp::SmtpOptions;
 use crate::configuration;
 use crate::exit::Error;
 
@@ -54,6 +56,10 @@ pub(crate) struct Options {
     pub(crate) public_url: Option<url::Url>,
     #[command(flatten)]
     pub(crate) oidc: OidcOptions,
+    #[command(flatten)]
+    pub(crate) smtp: SmtpOptions,
+    #[command(flatten)]
+    pub(crate) screenshots: ScreenshotOptions,
     /// The name of this place, in results
     #[arg(
         long,
@@ -76,7 +82,7 @@ pub(crate) struct Options {
     pub(crate) allow_exec: bool,
     /// A name server instead of the system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
-    resolver: Option<SocketAddr>,
+    pub(crate) resolver: Option<SocketAddr>,
     /// Frequencies and retries instead of the built-in ones
     #[arg(long, value_name = "FILE", env = "SONDE_QUEUES")]
     queues: Option<PathBuf>,

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use sonde_checker::CheckerMetrics;
 use sonde_core::{Monitor, MonitorId, QueueSettings};
-use sonde_queue::{Bus, Topic};
+use sonde_queue::{Announcement, Bus, Topic};
 use sonde_service::Service;
 use sonde_store::Calendar;
 use sonde_store::libsql::LibsqlStore;
@@ -111,8 +111,8 @@ impl Reload {
 
     async fn reload(&self) -> Reloaded {
         let (source, settings) = (self.source.clone(), self.settings.clone());
-        let monitors = match aside(move || source.load(&settings)).await {
-            Some(Ok(monitors)) => monitors,
+        let wanted = match aside(move || source.load(&settings)).await {
+            Some(Ok(wanted)) => wanted,
             Some(Err(error)) => {
                 error.log();
                 tracing::error!("the changed configuration is not used: the one before stays");
@@ -123,22 +123,34 @@ impl Reload {
                 return Reloaded::NotNow;
             }
         };
-        match configured::save(&*self.store, &self.source.name(), &monitors).await {
+        match configured::save(&self.store, &self.source.name(), &wanted).await {
             Ok(monitors) => {
+                self.announce().await;
                 let reloaded = self.publish(monitors);
                 if matches!(reloaded, Reloaded::Unchanged) {
-                    tracing::info!("the configuration says the same as before");
+                    tracing::info!("the configuration says the same of monitors as before");
                 }
                 reloaded
             }
             Err(error) => {
-                let error = sonde_core::chain(&error);
                 tracing::error!(
-                    error,
+                    error = format!("{error:#}"),
                     "cannot save the changed configuration: the one before stays"
                 );
                 Reloaded::NotNow
             }
+        }
+    }
+
+    /// Channels and maintenance are taken over by who hears of them.
+    async fn announce(&self) {
+        let announcement = Announcement {
+            topic: Topic::Config,
+            payload: Vec::new(),
+        };
+        if let Err(error) = self.bus.announce(announcement).await {
+            let error = sonde_core::chain(&error);
+            tracing::warn!(error, "cannot announce a change of the configuration");
         }
     }
 

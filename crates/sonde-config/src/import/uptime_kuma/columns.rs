@@ -19,7 +19,7 @@ pub(super) const PASSED_OVER: [&str; 14] = [
 ];
 
 /// Of every monitor, and read.
-pub(super) const COMMON: [&str; 11] = [
+pub(super) const COMMON: [&str; 12] = [
     "type",
     "name",
     "parent",
@@ -30,13 +30,13 @@ pub(super) const COMMON: [&str; 11] = [
     "timeout",
     "upsideDown",
     "tags",
+    "notificationIDList",
     "expiryNotification",
 ];
 
 /// Of every monitor, and without an equivalent when they say anything.
-pub(super) const LEFT_OUT: [&str; 5] = [
+pub(super) const LEFT_OUT: [&str; 4] = [
     "description",
-    "notificationIDList",
     "resendInterval",
     "conditions",
     "domainExpiryNotification",

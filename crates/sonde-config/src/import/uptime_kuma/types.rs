@@ -1,8 +1,10 @@
 //! Uptime Kuma's types of monitors, as far as there are such checks here.
 
+use std::time::Duration;
+
 use sonde_core::{
-    Assertion, Auth, ClientCertificate, Comparator, DnsClass, DnsSpec, DnsTransport, HttpSpec,
-    IcmpSpec, NetworkOptions, Source, Spec, TcpSpec, TlsOptions, Unit, Value as Expected,
+    Assertion, Auth, ClientCertificate, Comparator, DnsClass, DnsSpec, DnsTransport, HeartbeatSpec,
+    HttpSpec, IcmpSpec, NetworkOptions, Source, Spec, TcpSpec, TlsOptions, Unit, Value as Expected,
 };
 
 use super::super::lenient::{self, NO_EQUIVALENT, with_pattern, with_text};
@@ -48,11 +50,22 @@ pub(super) fn read(columns: &Columns<'_>, surroundings: &Surroundings<'_>) -> Op
         "port" => port(columns),
         "ping" => ping(columns),
         "dns" => dns(columns),
+        "push" => Some(push(columns)),
         other => {
             item.warning(format!("a check of type `{other}` {NO_EQUIVALENT}"));
             None
         }
     }
+}
+
+/// Late as soon as the interval is over, but for a second. Its address is another one here.
+fn push(columns: &Columns<'_>) -> Checked {
+    let place = columns.get("pushToken");
+    place.unwrap_or_else(|| columns.item.clone()).warning(
+        "a heartbeat has an address of its own here: ask for it, and let the job call that one",
+    );
+    let grace = Duration::from_secs(1);
+    Spec::Heartbeat(HeartbeatSpec { grace }).into()
 }
 
 /// Notes that a column is missing.

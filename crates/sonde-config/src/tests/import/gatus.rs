@@ -112,6 +112,30 @@ endpoints:
 }
 
 #[test]
+fn providers_become_channels_for_the_endpoints_that_name_them() {
+    let text = r#"
+alerting:
+  discord: { webhook-url: "${DISCORD_URL}", default-alert: { minimum-reminder-interval: 1h } }
+  ntfy: { topic: ops, priority: 5, url: "https://ntfy.example" }
+  pagerduty: { integration-key: "$PD" }
+  telegram: { token: "123:a", id: -100 }
+  slack: { webhook-url: nowhere }
+  custom: { url: "https://a.example" }
+  email: { from: a@a.example, host: mail.a.example, port: 25, to: "b@a.example, c@a.example" }
+endpoints:
+  - { name: a, url: 'tcp://a:1', alerts: [{ type: discord }, { type: email }, { type: slack }] }
+  - name: b
+    url: 'tcp://a:1'
+    alerts: [{ type: discord, minimum-reminder-interval: 30m }, { type: ntfy, enabled: false }, { type: telegram }]
+  - { name: c, url: 'ws://a', alerts: [{ type: pagerduty, provider-override: { integration-key: x } }] }
+"#;
+    let imported = read(Format::Gatus, text, NO_TARGETS).unwrap();
+    let notes = imported.notes.iter().map(|note| format!("# {note}\n"));
+    let notes: String = notes.collect();
+    insta::assert_snapshot!(imported.yaml().to_owned() + &notes);
+}
+
+#[test]
 fn certificates_keep_the_names_of_their_files() {
     let text = "
 endpoints:

@@ -5,7 +5,10 @@ use crate::import::Format;
 
 pub(super) const SAMPLE: &str = r##"{
   "version": "1.23.16",
-  "notificationList": [{"id": 1, "name": "mail", "config": "{}"}],
+  "notificationList": [
+    {"id": 1, "name": "Ops mail", "active": true, "config": "{\"type\": \"smtp\", \"smtpHost\": \"mail.example\", \"smtpTo\": \"ops@shop.example, boss@shop.example\"}"},
+    {"id": 2, "name": "Chat", "active": true, "config": "{\"type\": \"slack\", \"slackwebhookURL\": \"https://hooks.slack.example/x\"}"},
+    {"id": 3, "name": "Odd", "active": true, "config": "{\"type\": \"pushy\"}"}],
   "proxyList": [
     {"id": 7, "protocol": "http", "host": "proxy.internal", "port": 3128, "auth": true, "username": "me", "password": "p@ss"},
     {"id": 8, "protocol": "socks5", "host": "proxy.internal", "port": 1080, "auth": false}
@@ -25,7 +28,7 @@ pub(super) const SAMPLE: &str = r##"{
      "basic_auth_user": "me", "basic_auth_pass": "hunter2", "description": "All of it", "includeSensitiveData": true},
     {"id": 3, "name": "Front page", "type": "keyword", "parent": 1, "url": "http://shop.example/", "interval": 60,
      "keyword": "out of \"order\"", "invertKeyword": true, "accepted_statuscodes": ["200-299"], "maxretries": 0,
-     "proxyId": 8, "timeout": 0, "active": false},
+     "proxyId": 8, "timeout": 0, "active": false, "notificationIDList": {"2": true, "3": true, "1": false}},
     {"id": 4, "name": "Stock", "type": "json-query", "url": "https://shop.example/stock", "interval": 60,
      "jsonPath": "$.items[0].count", "jsonPathOperator": ">=", "expectedValue": "5", "accepted_statuscodes": ["200", "204"]},
     {"id": 5, "name": "Sum", "type": "json-query", "url": "https://shop.example/stock", "interval": 60,
