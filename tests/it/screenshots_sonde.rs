@@ -83,7 +83,7 @@ async fn an_incident_has_a_picture_which_later_notices_lead_to() {
         return;
     };
     let scene = Scene::new().await;
-    let running = Sonde::up(scene.folder.path())
+    let running = Sonde::up_with_screenshots(scene.folder.path())
         .env("SONDE_CHROMIUM", chromium)
         .env("SONDE_PUBLIC_URL", "https://sonde.example/");
     let running = running.serve().await;
@@ -133,7 +133,7 @@ async fn an_incident_has_a_picture_which_later_notices_lead_to() {
 #[tokio::test]
 async fn without_chromium_all_else_works() {
     let scene = Scene::new().await;
-    let running = Sonde::up(scene.folder.path()).env("PATH", "/nowhere");
+    let running = Sonde::up_with_screenshots(scene.folder.path()).env("PATH", "/nowhere");
     let running = running.serve().await;
     let up = scene.begin(&running).await;
     let id = the_incident(&up).await;
@@ -154,12 +154,13 @@ async fn without_chromium_all_else_works() {
 #[tokio::test]
 async fn a_browser_that_is_none_is_an_error_with_a_name() {
     let folder = tempfile::tempdir().unwrap();
-    let up = Sonde::up(folder.path()).env("SONDE_CHROMIUM", "/nowhere/chromium");
+    let up = Sonde::up_with_screenshots(folder.path()).env("SONDE_CHROMIUM", "/nowhere/chromium");
     let output = up.run().await;
     assert_eq!(output.code, Some(2), "{output:?}");
     let why = "/nowhere/chromium is not a program";
     assert!(output.stderr.contains(why), "{output:?}");
-    let up = Sonde::up(folder.path()).argument("--screenshots-url=https://sonde.example");
+    let up = Sonde::up_with_screenshots(folder.path())
+        .argument("--screenshots-url=https://sonde.example");
     let output = up.run().await;
     assert_eq!(output.code, Some(2), "{output:?}");
     let why = "--screenshots-url `https://sonde.example` is neither a folder nor a bucket";

@@ -52,6 +52,11 @@ impl Sonde {
     /// `sonde up` in `directory`, on any free port, with its data in `directory/data`. It finds `directory/sonde.yaml`
     /// by itself.
     pub fn up(directory: &Path) -> Self {
+        Self::up_with_screenshots(directory).argument("--no-screenshots")
+    }
+
+    /// The same, which takes pictures of what is down where there is a browser.
+    pub fn up_with_screenshots(directory: &Path) -> Self {
         Self::new([
             "up",
             "--data=data",
