@@ -285,6 +285,14 @@ impl Engine {
         }
     }
 
+    /// Results could not be heard until `now`: silence before it says nothing of anybody.
+    pub fn excuse(&mut self, now: Timestamp) {
+        for watched in self.watched.values_mut() {
+            watched.state.excuse(now);
+        }
+        self.places.excuse(now);
+    }
+
     /// What is to be written down now, of `most` monitors or few more; nothing of what is as it was.
     pub fn decide(
         &mut self,

@@ -27,6 +27,13 @@ const MOST_AT_ONCE: usize = 500;
 const LOOK: Duration = Duration::from_millis(500);
 /// Channels, and what people decided, are read anew so often without being told, because what tells may get lost.
 const REREAD: Duration = Duration::from_secs(30);
+/// Who decides does so twice a second. When it could not for so long, its store was away or the machine was asleep, and what
+/// was to be heard meanwhile waits.
+const ASLEEP: Duration = Duration::from_secs(10);
+/// A result that comes so long after two intervals has waited in its queue.
+const BEHIND: Duration = Duration::from_secs(30);
+/// Who is behind says so as often: less than the shortest silence that means something.
+const EXCUSE: Duration = Duration::from_secs(5);
 /// Between two tries of what failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -48,6 +55,8 @@ pub(crate) struct Leading<'a> {
     waiting: mpsc::Receiver<Taken>,
     looks: Interval,
     rereads: Interval,
+    excused: Timestamp,
+    decided: Timestamp,
     /// Intakes and the courier, which end with the term.
     _tasks: JoinSet<()>,
 }
@@ -108,6 +117,7 @@ impl<'a> Leading<'a> {
             let nothing_waits = batch.is_empty();
             let results: Vec<&CheckResult> = batch.iter().flat_map(|it| &it.results).collect();
             alerter.metrics.results.inc_by(results.len() as u64);
+            this.excuse_if_behind(&results);
             for result in results {
                 this.engine.observe(result);
             }
@@ -161,11 +171,27 @@ impl<'a> Leading<'a> {
             waiting,
             looks,
             rereads: interval(REREAD),
+            excused: Timestamp::UNIX_EPOCH,
+            decided: alerter.clock.now(),
             _tasks: tasks,
         };
         this.routes.public_url.clone_from(&alerter.public_url);
         this.reread().await;
         Ok(this)
+    }
+
+    /// While results of long ago come, those of now wait behind them.
+    fn excuse_if_behind(&mut self, results: &[&CheckResult]) {
+        let now = self.now();
+        let is_old = |result: &&&CheckResult| {
+            let interval = Duration::from_micros(result.interval_us);
+            now.since(result.slot) > interval * 2 + BEHIND
+        };
+        let old = results.iter().filter(is_old).count();
+        if old * 2 > results.len() && now.since(self.excused) > EXCUSE {
+            self.excused = now;
+            self.engine.excuse(now);
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -176,6 +202,10 @@ impl<'a> Leading<'a> {
     async fn decide(&mut self, calendar: &mut Calendar, stop: &CancellationToken) -> Option<End> {
         loop {
             let now = self.now();
+            if now.since(self.decided) > ASLEEP {
+                self.engine.excuse(now);
+            }
+            self.decided = now;
             let routes = &self.routes;
             let decision = self.engine.decide(routes, calendar, now, MOST_AT_ONCE);
             if let Some(end) = self.write(&decision, stop).await {

@@ -310,6 +310,11 @@ impl MonitorState {
         })
     }
 
+    /// Nobody could hear anything until `now`: silence before it says nothing.
+    pub fn excuse(&mut self, now: Timestamp) {
+        self.watched_since = now;
+    }
+
     /// Ends what is open whatever the target does: nobody watches it any more.
     pub fn take_incident(&mut self) -> Option<OpenIncident> {
         self.incident.take()

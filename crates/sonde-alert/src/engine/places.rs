@@ -93,6 +93,13 @@ impl Places {
         }
     }
 
+    /// Silence before `now` says nothing.
+    pub(super) fn excuse(&mut self, now: Timestamp) {
+        for place in self.all.values_mut().filter(|it| it.incident.is_none()) {
+            place.heard = place.heard.max(now);
+        }
+    }
+
     pub(super) fn hear(&mut self, workspace: &WorkspaceId, region: &Region, slot: Timestamp) {
         if let Some(place) = self.all.get_mut(&(workspace.clone(), region.clone())) {
             place.heard = place.heard.max(slot);

@@ -324,6 +324,20 @@ fn a_region_that_is_silent_is_one_incident_and_its_targets_have_none() {
 }
 
 #[test]
+fn who_slept_blames_nobody_for_the_silence() {
+    let mut it = Fixture::new(&[monitor("a", &[]), monitor("b", &[])]);
+    it.round(0, &[("a", Fine), ("b", Fine)]);
+    // The store was away for an hour, and what was said meanwhile waits.
+    it.engine.excuse(at(720));
+    it.round(720, &[]);
+    it.told(&[]);
+    for round in 721..730 {
+        it.round(round, &[("a", Fine)]);
+    }
+    it.told(&[(Opened, "b")]);
+}
+
+#[test]
 fn one_first_failure_is_shown_to_other_regions_once() {
     let mut careful = Arc::unwrap_or_clone(monitor("careful", &[]));
     careful.alert.confirm = true;
