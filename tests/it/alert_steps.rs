@@ -1,13 +1,12 @@
 //! An alerter that dies between any two steps, from a result to a channel: the next one tells each incident once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use sonde_alert::{Alerter, AlerterMetrics, Courier, Sender};
 use sonde_config::DEFAULT_QUEUES;
 use sonde_core::{
@@ -24,6 +23,7 @@ use sonde_store::{
     IncidentEvent, IncidentQuery, KeptAlert, KeptReport, NewNotice, Put, Resolution, Resource,
     ResourceKind, Result, Screenshot, Shot, Telling, Told, WantedScreenshot,
 };
+use sonde_tests::hook::{self, told_once};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
 use tempfile::TempDir;
@@ -99,7 +99,7 @@ async fn one_dies_after(steps: usize) {
     scene.results(1, Outcome::Ok).await;
     wait_until(PATIENCE, async || scene.told_to_all("resolved")).await;
     wait_until(PATIENCE, async || scene.is_written_down().await).await;
-    for (monitor, told) in scene.told() {
+    for (monitor, told) in told_once(&scene.receiver) {
         assert_eq!(told, ["opened", "resolved"], "{monitor} after {steps}");
     }
 }
@@ -128,7 +128,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sonde.db");
         let store = LibsqlStore::open(&file, SealingKeys::none()).await.unwrap();
-        let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+        let receiver = hook::receiver().await;
         let mut change = Change::new(WorkspaceId::local(), None);
         change.puts = MONITORS.map(|name| Put::monitor(monitor(name))).into();
         store.change(change).await.unwrap();
@@ -209,26 +209,8 @@ impl Scene {
         self.queue.publish(messages).await.unwrap();
     }
 
-    /// By monitor, in order; what came again under the same id counts once.
-    fn told(&self) -> BTreeMap<String, Vec<String>> {
-        let mut seen = Vec::new();
-        let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let requests = self.receiver.requests().into_iter();
-        for request in requests.filter(|request| request.path == "/hook") {
-            let notice: Value = serde_json::from_slice(&request.body).unwrap();
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
-            let id = request.headers["webhook-id"].clone();
-            if !seen.contains(&id) {
-                seen.push(id);
-                let of = told.entry(text(&notice["incident"]["monitor"]));
-                of.or_default().push(text(&notice["event"]));
-            }
-        }
-        told
-    }
-
     fn told_to_all(&self, event: &str) -> bool {
-        let told = self.told();
+        let told = told_once(&self.receiver);
         MONITORS.iter().all(|name| {
             let told = told.get(*name);
             told.is_some_and(|told| told.iter().any(|it| it == event))

@@ -10,6 +10,7 @@ use sonde_core::WorkspaceId;
 use sonde_seal::SealingKeys;
 use sonde_store::libsql::LibsqlStore;
 use sonde_tests::api::Caller;
+use sonde_tests::hook;
 use sonde_tests::services;
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
@@ -31,7 +32,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let target = HttpStub::start([("/", page_with_status(503, PAGE))]).await;
-        let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+        let receiver = hook::receiver().await;
         let folder = tempfile::tempdir().unwrap();
         let defaults = "defaults: { interval: 5s, timeout: 2s, retries: 0, alert: { fail_after: 1, recover_after: 1 } }";
         let url = target.url("/");
@@ -47,9 +48,7 @@ impl Scene {
     /// Tells the receiver of what happens to the shop from now on.
     async fn begin(&self, running: &Running) -> Caller {
         let up = Caller::of(running.url(""));
-        let body = json!({ "send": { "webhook": { "url": self.receiver.url("/hook") } } });
-        let (status, made) = up.call(Method::PUT, "/v1/channels/hook", Some(&body)).await;
-        assert_eq!(status, 201, "{made}");
+        hook::channel(&up, &self.receiver, json!({})).await;
         let file = self.folder.path().join("sonde.yaml");
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, text.replace(", paused: true", "")).unwrap();
@@ -59,10 +58,7 @@ impl Scene {
     }
 
     fn told(&self) -> Vec<Value> {
-        let requests = self.receiver.requests().into_iter();
-        requests
-            .map(|request| serde_json::from_slice(&request.body).unwrap())
-            .collect()
+        hook::notices(&self.receiver)
     }
 
     async fn recover(&self) {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use sonde_tests::api::Caller;
+use sonde_tests::hook::{self, text};
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
@@ -26,7 +27,7 @@ impl Fixture {
             ("/gateway", Reply::text("fine")),
         ])
         .await;
-        let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+        let receiver = hook::receiver().await;
         let folder = tempfile::tempdir().unwrap();
         let defaults = "defaults: { interval: 5s, timeout: 2s, retries: 0, alert: { fail_after: 1, recover_after: 1 } }";
         let monitors = monitors.replace("TARGET", &target.url(""));
@@ -46,19 +47,14 @@ impl Fixture {
     }
 
     async fn channel(&self, up: &Caller) {
-        let send = json!({ "webhook": { "url": self.receiver.url("/hook") } });
-        let body = json!({ "send": send });
-        let (status, made) = up.call(Method::PUT, "/v1/channels/hook", Some(&body)).await;
-        assert_eq!(status, 201, "{made}");
+        hook::channel(up, &self.receiver, json!({})).await;
     }
 
     /// What was told, in order: the event and the monitor.
     fn told(&self) -> Vec<(String, String)> {
-        let requests = self.receiver.requests().into_iter();
-        let notices = requests.map(|request| serde_json::from_slice(&request.body).unwrap());
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let notices = hook::notices(&self.receiver).into_iter();
         notices
-            .map(|notice: Value| (text(&notice["event"]), text(&notice["incident"]["monitor"])))
+            .map(|it| (text(&it["event"]), text(&it["incident"]["monitor"])))
             .collect()
     }
 
@@ -109,7 +105,7 @@ async fn what_fails_is_told_once_and_so_is_that_it_recovered() {
     wait_until(PATIENCE, async || it.told().len() == 3).await;
     let expected = ["opened", "acknowledged", "resolved"].map(|event| (event, "shop"));
     assert!(it.told_is(&expected), "{:?}", it.told());
-    let acknowledged: Value = serde_json::from_slice(&it.receiver.requests()[1].body).unwrap();
+    let acknowledged = &hook::notices(&it.receiver)[1];
     assert_eq!(acknowledged["incident"]["acknowledged_by"], "this machine");
     assert_eq!(acknowledged["link"], running.url(&page));
     let (_, incident) = up.get(&path).await;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sonde_tests::api::Caller;
+use sonde_tests::hook::{self, text};
 use sonde_tests::sonde::{Running, Sonde};
-use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::stub::http::HttpStub;
 use sonde_tests::wait_until;
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ struct Fixture {
 
 impl Fixture {
     async fn new(monitors: &str) -> Self {
-        let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+        let receiver = hook::receiver().await;
         let folder = tempfile::tempdir().unwrap();
         let text = format!("monitors:\n{monitors}");
         std::fs::write(folder.path().join("sonde.yaml"), text).unwrap();
@@ -34,17 +35,12 @@ impl Fixture {
     }
 
     async fn channel(&self, up: &Caller) {
-        let send = json!({ "webhook": { "url": self.receiver.url("/hook") } });
-        let body = json!({ "send": send });
-        let (status, made) = up.call(Method::PUT, "/v1/channels/hook", Some(&body)).await;
-        assert_eq!(status, 201, "{made}");
+        hook::channel(up, &self.receiver, json!({})).await;
     }
 
     /// What was told: the event, and why.
     fn told(&self) -> Vec<(String, String)> {
-        let requests = self.receiver.requests().into_iter();
-        let notices = requests.map(|it| serde_json::from_slice::<Value>(&it.body).unwrap());
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let notices = hook::notices(&self.receiver).into_iter();
         let told = notices.map(|notice| {
             let region = &notice["incident"]["regions"][0];
             (text(&notice["event"]), text(&region["reason"]))

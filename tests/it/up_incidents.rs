@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use sonde_tests::api::Caller;
+use sonde_tests::hook::{self, text};
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
@@ -22,7 +23,7 @@ struct Fixture {
 impl Fixture {
     async fn new() -> Self {
         let target = HttpStub::start([("/", Reply::status(503))]).await;
-        let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
+        let receiver = hook::receiver().await;
         let folder = tempfile::tempdir().unwrap();
         let alert = "alert: { fail_after: 2, recover_after: 1 }";
         let defaults = format!("defaults: {{ interval: 5s, timeout: 2s, retries: 0, {alert} }}");
@@ -45,24 +46,13 @@ impl Fixture {
     }
 
     async fn channel(&self, up: &Caller) {
-        let send = json!({ "webhook": { "url": self.receiver.url("/hook") } });
-        let body = json!({ "send": send, "repeat": "1m" });
-        let (status, made) = up.call(Method::PUT, "/v1/channels/hook", Some(&body)).await;
-        assert_eq!(status, 201, "{made}");
-    }
-
-    fn notices(&self) -> Vec<Value> {
-        let requests = self.receiver.requests().into_iter();
-        let notices = requests.map(|request| serde_json::from_slice(&request.body).unwrap());
-        notices.collect()
+        hook::channel(up, &self.receiver, json!({ "repeat": "1m" })).await;
     }
 
     /// The events that were told, in order.
     fn told(&self) -> Vec<String> {
-        let notices = self.notices().into_iter();
-        notices
-            .map(|notice| notice["event"].as_str().unwrap().to_owned())
-            .collect()
+        let notices = hook::notices(&self.receiver).into_iter();
+        notices.map(|notice| text(&notice["event"])).collect()
     }
 }
 
@@ -186,7 +176,7 @@ async fn what_a_person_ends_is_told_once_and_what_goes_on_is_another_incident() 
     expected.push("resolved");
     wait_until(PATIENCE, async || it.told() == expected).await;
 
-    let notices = it.notices();
+    let notices = hook::notices(&it.receiver);
     let told = notices.iter().map(|notice| &notice["incident"]["id"]);
     let expected: Vec<&String> = ids.iter().flat_map(|id| [id, id]).collect();
     assert_eq!(told.collect::<Vec<_>>(), expected);

@@ -8,6 +8,7 @@ pub mod api;
 pub mod certificates;
 pub mod checks;
 pub mod fleet;
+pub mod hook;
 pub mod http;
 pub mod promtool;
 pub mod services;
