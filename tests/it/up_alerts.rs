@@ -12,6 +12,8 @@ use sonde_tests::wait_until;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Of a webhook that is signed.
+const SECRET: &str = "whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0";
 
 /// A machine that watches a target, and a receiver of webhooks.
 struct Fixture {
@@ -169,7 +171,7 @@ async fn a_channel_that_is_away_hears_of_it_later_and_delays_nobody() {
     let away = HttpStub::start([("/hook", Reply::status(500))]).await;
     let (running, up) = it.up().await;
     it.channel(&up).await;
-    let send = json!({ "webhook": { "url": away.url("/hook"), "secret": "whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0" } });
+    let send = json!({ "webhook": { "url": away.url("/hook"), "secret": SECRET } });
     let (status, made) = up
         .call(
             Method::PUT,
@@ -198,6 +200,10 @@ async fn a_channel_that_is_away_hears_of_it_later_and_delays_nobody() {
         .collect();
     assert_eq!(ids[0], ids[1], "the same at every attempt");
     assert_ne!(&ids[0], ids.last().unwrap());
+    let verifier = standardwebhooks::Webhook::new(SECRET).unwrap();
+    for request in &requests {
+        verifier.verify(&request.body, &request.headers).unwrap();
+    }
     assert!(running.terminate().await.success());
 }
 

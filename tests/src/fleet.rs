@@ -8,10 +8,12 @@ mod accounts;
 mod member;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sonde_config::DEFAULT_QUEUES;
 use sonde_core::{Clock as _, SystemClock, Timestamp};
 use tempfile::TempDir;
 
@@ -144,8 +146,15 @@ impl Fleet {
         Some(fleet)
     }
 
-    /// Schema, configuration, queues.
+    fn queues(&self) -> PathBuf {
+        self.directory.path().join("queues.toml")
+    }
+
+    /// Schema, configuration, queues: those of alerters only where there is one to empty them.
     async fn prepare(&self) {
+        let alerting = format!("alerting = {}", self.options.alerters > 0);
+        let queues = DEFAULT_QUEUES.replace("alerting = true", &alerting);
+        std::fs::write(self.queues(), queues).expect("the folder can be written");
         self.succeed(["migrate"]).await;
         self.configure(self.options.monitors).await;
         let regions = self.options.regions.join(",");
@@ -240,7 +249,7 @@ impl Fleet {
         assert_eq!(output.code, Some(0), "sonde {arguments:?}: {output:?}");
     }
 
-    fn environment(&self) -> [(&'static str, String); 9] {
+    fn environment(&self) -> [(&'static str, String); 10] {
         use base64::Engine as _;
         let [key, secret] =
             [7, 8].map(|byte| base64::engine::general_purpose::STANDARD.encode([byte; 32]));
@@ -252,6 +261,7 @@ impl Fleet {
             ),
             ("SONDE_CLICKHOUSE_URL", self.clickhouse.url.clone()),
             ("SONDE_LIBSQL_URL", self.libsql.url.clone()),
+            ("SONDE_QUEUES", self.queues().display().to_string()),
             ("SONDE_TASK_KEY", key),
             ("SONDE_CRON_TOKEN", "trigger".to_owned()),
             ("SONDE_SECRET_KEY", secret),
