@@ -120,14 +120,13 @@ async fn what_fails_is_told_once_and_so_is_that_it_recovered() {
     assert_eq!(kinds, ["opened", "acknowledged", "resolved"]);
     let (_, all) = up.get("/v1/incidents").await;
     assert_eq!(all["incidents"].as_array().unwrap().len(), 1);
-    let (_, log) = up.get("/v1/channels/hook/log").await;
-    let states: Vec<_> = log["notices"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| &it["state"])
-        .collect();
-    assert_eq!(states, ["sent", "sent", "sent"]);
+    // It has it a moment before that is written down.
+    wait_until(PATIENCE, async || {
+        let (_, log) = up.get("/v1/channels/hook/log").await;
+        let notices = log["notices"].as_array().unwrap();
+        notices.len() == 3 && notices.iter().all(|it| it["state"] == "sent")
+    })
+    .await;
     assert!(running.terminate().await.success());
 }
 
