@@ -43,7 +43,7 @@ async fn each_incident_is_told_once_whatever_dies() {
 
     // The broker goes and comes; nobody decides twice, and silence of the broker is none of the targets.
     fleet.broker.as_mut().unwrap().process.kill();
-    fleet.alerters[leader].begin_anew().await;
+    fleet.alerters[leader].spawn().await;
     fleet.broker.as_mut().unwrap().process.restart().await;
     fleet.target.set("/", Reply::text("up"));
     wait_until(PATIENCE, async || {

@@ -10,7 +10,7 @@ use sonde_queue::{Leader, Outgoing, Queue, QueueName, Route, TaskMessage, Topic}
 use sonde_store::{Calendar, Changes, IncidentChange, IncidentEventKind, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Ask, Decision, Engine};
@@ -170,7 +170,7 @@ impl<'a> Leading<'a> {
             queue,
             waiting,
             looks,
-            rereads: interval(REREAD),
+            rereads: interval_at(Instant::now() + REREAD, REREAD),
             excused: Timestamp::UNIX_EPOCH,
             decided: alerter.clock.now(),
             _tasks: tasks,

@@ -117,8 +117,8 @@ impl Member {
         );
     }
 
-    /// Starts it (again) and waits only until it listens.
-    async fn spawn(&mut self) {
+    /// Starts it (again) and waits only until it listens: what it needs may be away.
+    pub async fn spawn(&mut self) {
         assert!(self.running.is_none(), "{} runs already", self.name);
         let mut sonde = Sonde::new(&self.arguments).patience(PATIENCE);
         for (name, value) in &self.environment {
@@ -129,11 +129,6 @@ impl Member {
 
     async fn is_ready(&self) -> bool {
         self.get("/-/ready").await.is_some()
-    }
-
-    /// Starts it again without waiting for more than that it listens: what it needs may be away.
-    pub async fn begin_anew(&mut self) {
-        self.spawn().await;
     }
 
     /// `kill -9`.

@@ -11,12 +11,16 @@ use sonde_store::KeptAlert;
 use super::Key;
 use crate::decide::{KeptState, OpenIncident, Transition, patience};
 
+/// Between two looks at all of them.
+const LOOK: Duration = Duration::from_millis(500);
 /// Of a single monitor its own incident says as much.
 const FEWEST: usize = 2;
 
 #[derive(Debug, Default)]
 pub(super) struct Places {
     all: HashMap<(WorkspaceId, Region), Place>,
+    /// When they were last looked through.
+    looked: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -127,8 +131,14 @@ impl Places {
         })
     }
 
-    /// What is to be written down now; [`Self::committed`] says that it is.
+    /// What is to be written down now; [`Self::committed`] says that it is. However many results come, they are looked through
+    /// now and then only.
     pub(super) fn decide(&mut self, now: Timestamp) -> Vec<Change> {
+        let just_now = |looked| now >= looked && now.since(looked) < LOOK;
+        if self.looked.is_some_and(just_now) {
+            return Vec::new();
+        }
+        self.looked = Some(now);
         let changes = self
             .all
             .iter_mut()

@@ -25,8 +25,11 @@ const EVER: (Timestamp, Timestamp) = (Timestamp::from_micros(0), Timestamp::from
 #[async_trait]
 impl AlertStore for LibsqlStore {
     async fn channels(&self) -> Result<Vec<(WorkspaceId, Resource)>> {
-        self.read(async |it| all(it, ResourceKind::Channel).await)
-            .await
+        self.read(async |it| {
+            let sql = "SELECT workspace, id, body FROM resources WHERE kind = 'channel' ORDER BY workspace, id";
+            collect(it.query(sql, ()).await?, owned).await
+        })
+        .await
     }
 
     async fn channel(&self, workspace: &WorkspaceId, id: &str) -> Result<Option<String>> {
@@ -305,12 +308,6 @@ impl AlertStore for LibsqlStore {
         self.write(async move |it| screenshots::forget(it, incident).await)
             .await
     }
-}
-
-/// Of all workspaces.
-async fn all(connection: &Connection, kind: ResourceKind) -> Result<Vec<(WorkspaceId, Resource)>> {
-    let sql = "SELECT workspace, id, body FROM resources WHERE kind = ?1 ORDER BY workspace, id";
-    collect(connection.query(sql, [kind.as_str()]).await?, owned).await
 }
 
 async fn incidents(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use sonde_core::{
     Check, CheckResult, Clock as _, Monitor, Outcome, QueueSettings, Reason, RunId, SystemClock,
     Timestamp, Trigger, WorkspaceId,
@@ -17,7 +17,8 @@ use sonde_store::libsql::LibsqlStore;
 use sonde_store::{
     AlertStore as _, Change, ConfigStore as _, Incident, IncidentQuery, Put, ResourceKind,
 };
-use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::hook;
+use sonde_tests::stub::http::HttpStub;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::backlog::Backlog;
@@ -39,22 +40,20 @@ const STEPS: u32 = 50;
 const LATENCIES: u32 = 200;
 const PATIENCE: Duration = Duration::from_mins(2);
 
-pub(crate) async fn run() -> anyhow::Result<()> {
+/// Both parts, or the one that is named.
+pub(crate) async fn run(only: Option<&str>) -> anyhow::Result<()> {
+    let replays = only.is_none_or(|only| only == "replay");
+    let monitors = if replays { MONITORS } else { LATENCIES };
     let components = Components::start().await?;
     let fleet = Fleet::alerting(&components, REGION).await?;
-    let receiver = HttpStub::start([("/hook", Reply::text(""))]).await;
     fleet
-        .load(&configuration(MONITORS, REGION, "http://127.0.0.1:9/"))
+        .load(&configuration(monitors, REGION, "http://127.0.0.1:9/"))
         .await?;
     let store = fleet.store().await?;
-    channel(&store, &receiver).await?;
-    let monitors: Vec<Arc<Monitor>> = store
-        .monitors(&WorkspaceId::local())
-        .await?
-        .into_values()
-        .into_iter()
-        .map(Arc::new)
-        .collect();
+    let monitors = store.monitors(&WorkspaceId::local()).await?;
+    let monitors = monitors.into_values().into_iter().map(Arc::new).collect();
+    // Before anybody decides, so that there is a channel from the beginning.
+    let _first = receiver(&store).await?;
     let mut alerters = vec![
         fleet.start("alerter", "alerter-a", REGION).await?,
         fleet.start("alerter", "alerter-b", REGION).await?,
@@ -68,26 +67,39 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         monitors,
         queues: sonde_config::parse_queues("queues.toml", sonde_config::DEFAULT_QUEUES)
             .context("the built-in queues")?,
-        begin: SystemClock.now(),
     };
-    stage.replay(&fleet, &store, &mut alerters).await?;
-    stage.latency(&receiver).await
+    let measured = async {
+        if replays {
+            stage.replay(&fleet, &store, &mut alerters).await?;
+        }
+        if only.is_none_or(|only| only == "latency") {
+            // Another one, so that all that was told before is not read again and again.
+            stage.latency(&receiver(&store).await?).await?;
+        }
+        anyhow::Ok(())
+    };
+    let measured = measured.await;
+    measured.with_context(|| {
+        let logs = alerters.iter().map(|alerter| alerter.running.log());
+        format!("the alerters said:\n{}", logs.collect::<String>())
+    })
 }
 
-async fn channel(store: &LibsqlStore, receiver: &HttpStub) -> anyhow::Result<()> {
+/// From now on it is told what anybody is.
+async fn receiver(store: &LibsqlStore) -> anyhow::Result<HttpStub> {
+    let receiver = hook::receiver().await;
     let send = json!({ "send": { "webhook": { "url": receiver.url("/hook") } } });
     let mut change = Change::new(WorkspaceId::local(), None);
     let channel = Put::other(ResourceKind::Channel, "hook", send.to_string());
     change.puts.push(channel);
     store.change(change).await?;
-    Ok(())
+    Ok(receiver)
 }
 
 struct Stage {
     amqp: Amqp,
     monitors: Vec<Arc<Monitor>>,
     queues: QueueSettings,
-    begin: Timestamp,
 }
 
 impl Stage {
@@ -99,7 +111,7 @@ impl Stage {
         alerters: &mut Vec<Role>,
     ) -> anyhow::Result<()> {
         let backlog = Backlog::of_alerts(&fleet.amqp).await?;
-        let begin = Instant::now();
+        let (begin, first) = (Instant::now(), SystemClock.now());
         let (mut most, mut published) = (0, 0);
         for step in 0..ROUNDS * STEPS {
             sleep_until(begin + STEP * step).await;
@@ -109,7 +121,7 @@ impl Stage {
             let results: Vec<_> = some
                 .map(|(monitor, n)| {
                     let fails = n % FAILING == 0 && (FAILS_FROM..FAILS_TO).contains(&round);
-                    self.result(monitor, self.begin + INTERVAL * round, fails)
+                    self.result(monitor, first + INTERVAL * round, fails)
                 })
                 .collect();
             published += results.len();
@@ -145,39 +157,30 @@ impl Stage {
         Ok(())
     }
 
-    /// One failing result after the other, each until somebody is told.
+    /// One target that was well after the other: both failures that it takes, until somebody is told of it.
     async fn latency(&self, receiver: &HttpStub) -> anyhow::Result<()> {
-        let all_told = async || {
-            let mut told = receiver.requests().len();
-            loop {
-                sleep(Duration::from_secs(2)).await;
-                let now = receiver.requests().len();
-                if now == told {
-                    return now;
-                }
-                told = now;
-            }
-        };
-        let mut told = all_told().await;
+        let well = self.monitors.iter().zip(0_u32..);
+        let well = well.filter(|(_, n)| self.monitors.len() < MONITORS as usize || n % FAILING > 0);
         let mut latencies = Vec::new();
-        for (monitor, n) in self.monitors.iter().zip(0..LATENCIES) {
-            // Both failures that it takes: the second one counts.
-            let slot = |round| self.begin + INTERVAL * (ROUNDS + round);
-            self.publish(vec![self.result(monitor, slot(0), true)])
+        for (monitor, _) in well.take(LATENCIES as usize) {
+            let now = SystemClock.now();
+            self.publish(vec![self.result(monitor, now - INTERVAL, true)])
                 .await?;
             sleep(Duration::from_millis(20)).await;
             let begin = Instant::now();
-            self.publish(vec![self.result(monitor, slot(1), true)])
-                .await?;
-            while receiver.requests().len() == told {
-                ensure!(
-                    begin.elapsed() < PATIENCE,
-                    "nothing was told of failure {n}"
-                );
+            self.publish(vec![self.result(monitor, now, true)]).await?;
+            // Others may be told of too: that nothing is heard of the rest.
+            let is_told = || {
+                let told = hook::notices(receiver);
+                let of = |notice: &Value| notice["incident"]["monitor"] == monitor.id.as_str();
+                told.iter().any(of)
+            };
+            while !is_told() {
+                let waited = begin.elapsed();
+                ensure!(waited < PATIENCE, "nothing was told of {}", monitor.id);
                 sleep(Duration::from_millis(1)).await;
             }
             latencies.push(begin.elapsed().as_secs_f64() * 1_000.0);
-            told += 1;
         }
         say(format!(
             "from the last failing result published to the webhook's request: p50 {:.1} ms, p99 {:.1} ms of {LATENCIES} (goal: \

@@ -28,6 +28,7 @@ usage: tests/bench [checks|timing|machine|api|alerts|pipeline]
   machine  1,000 monitors every 5 s on one `sonde up`: ledger, lateness, spread (--monitors N --minutes M)
   api      an apply of 1,000 monitors, and the API's questions with 10,000
   alerts   10,000 results a second with a tenth of the targets down, and from a failing result to a webhook
+           ([replay|latency])
   pipeline the fleet on this machine: throughput against its bare limit and where the CPU goes, a checker's memory and
            start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [limit|throughput|memory|start|dispatcher…])
   soak     a fleet with a checker killed every minute, then proof that no slot was lost; see tests/soak";
@@ -43,7 +44,8 @@ async fn main() -> anyhow::Result<()> {
         [] | ["checks"] => checks::run().await,
         ["timing"] => timing::run().await,
         ["machine", options @ ..] => machine::run(options).await,
-        ["alerts"] => alerts::run().await,
+        ["alerts"] => alerts::run(None).await,
+        ["alerts", part @ ("replay" | "latency")] => alerts::run(Some(part)).await,
         ["api"] => api::run().await,
         ["pipeline", options @ ..] => pipeline::run(options).await,
         ["schedule", file] => pipeline::schedule::serve(file).await,

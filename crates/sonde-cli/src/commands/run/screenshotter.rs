@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sonde_config::settings::EgressSetting;
-use sonde_probe::{Dialler, Egress};
+use sonde_probe::Dialler;
 use sonde_screenshot::Screenshotter;
 use tokio::sync::Notify;
 
-use super::Process;
 use super::configuration::Configuration;
+use super::{Process, egress};
 use crate::exit::Error;
 use crate::pictures;
 use crate::roles::{Roles, Stage};
@@ -26,12 +25,7 @@ impl Role {
                  or `chromium` in [screenshotter] of sonde.toml",
             )
         })?;
-        let checker = &settings.checker;
-        let egress = match checker.egress {
-            EgressSetting::Open => Egress::open(),
-            EgressSetting::Guarded => Egress::guarded(checker.egress_allow.clone()),
-        };
-        let dialler = Dialler::new(egress, checker.resolver);
+        let dialler = Dialler::new(egress(settings), settings.checker.resolver);
         let primary = Arc::new(configuration.replica.primary().clone());
         Ok(Self(Screenshotter {
             alerts: Arc::clone(&primary) as _,
