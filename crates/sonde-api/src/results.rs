@@ -8,7 +8,7 @@ use sonde_core::{
     CheckResult, MonitorId, Outcome, Reason, Region, Timestamp, Trigger, parse_duration,
 };
 use sonde_results::{ChartBucket, ChartQuery, ResultQuery, Summary, TimeRange};
-use sonde_service::Access;
+use sonde_service::{Access, usual_step};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -64,7 +64,7 @@ struct RowParameters {
     limit: Option<u32>,
 }
 
-/// Which time.
+/// Which time, and where.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -75,6 +75,9 @@ struct RangeParameters {
     /// RFC 3339; now when absent. Not included.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
+    /// All together when absent.
+    #[param(value_type = Option<String>)]
+    region: Option<Region>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -233,7 +236,9 @@ async fn summary(
     Query(asked): Query<RangeParameters>,
 ) -> Result<Json<SummaryBody>, ApiError> {
     let range = range(&access, asked.from, asked.to)?;
-    let found = access.summary(&monitor, range).await?;
+    let found = access
+        .summary(&monitor, asked.region.as_ref(), range)
+        .await?;
     Ok(Json(SummaryBody {
         monitor,
         from: range.from,
@@ -340,7 +345,7 @@ fn step(text: Option<&str>, range: TimeRange) -> Result<Duration, ApiError> {
         message,
     };
     let Some(text) = text else {
-        return Ok(usual_step(length));
+        return Ok(usual_step(range));
     };
     let step = parse_duration(text).map_err(|error| wrong(error.to_string()))?;
     if step < SHORTEST_STEP {
@@ -352,17 +357,6 @@ fn step(text: Option<&str>, range: TimeRange) -> Result<Duration, ApiError> {
         return Err(wrong(message));
     }
     Ok(step)
-}
-
-/// The first of those that people read easily that makes a hundred buckets or fewer.
-fn usual_step(length: Duration) -> Duration {
-    const MINUTES: [u64; 9] = [1, 5, 15, 30, 60, 180, 360, 720, 1440];
-    let steps = MINUTES.map(Duration::from_mins).into_iter();
-    let mut fitting = steps.filter(|step| length <= *step * 100);
-    fitting.next().unwrap_or_else(|| {
-        let days = length.as_secs() / DAY.as_secs() / 100 + 1;
-        Duration::from_hours(24 * days)
-    })
 }
 
 impl From<&Summary> for Numbers {
@@ -402,25 +396,6 @@ impl From<ChartBucket> for BucketBody {
             region: bucket.region,
             numbers: Numbers::from(&bucket.summary),
             mean_us: bucket.mean_us,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_makes_a_hundred_buckets_or_fewer() {
-        let day = Duration::from_hours(24);
-        for (length, expected) in [
-            (Duration::from_secs(1), Duration::from_mins(1)),
-            (day, Duration::from_mins(15)),
-            (day * 30, Duration::from_hours(12)),
-            (day * 90, day),
-            (day * 400, day * 5),
-        ] {
-            assert_eq!(usual_step(length), expected);
         }
     }
 }

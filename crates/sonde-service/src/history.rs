@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use sonde_core::{MonitorId, Scope};
+use sonde_core::{CheckKey, CheckResult, MonitorId, Region, RunId, Scope, Timestamp};
 use sonde_results::{ChartBucket, ChartQuery, ResultPage, ResultQuery, Summary, TimeRange};
 
 use crate::access::{Access, Permit};
 use crate::{Result, ServiceError};
+
+const DAY: Duration = Duration::from_hours(24);
+/// A bucket of a chart that holds whatever there is: from 1970 to 2069.
+const CENTURY: Duration = Duration::from_hours(24 * 36_500);
 
 /// A period and the one of the same length before it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,21 +31,82 @@ impl Access {
         Ok(permit.results().page(&query).await?)
     }
 
-    pub async fn summary(&self, monitor: &MonitorId, range: TimeRange) -> Result<Comparison> {
+    /// One check, for a link that lasts.
+    pub async fn result(
+        &self,
+        monitor: &MonitorId,
+        region: Region,
+        slot: Timestamp,
+        run_id: RunId,
+    ) -> Result<CheckResult> {
+        let permit = self.on_existing(monitor).await?;
+        let key = CheckKey {
+            workspace: permit.workspace().clone(),
+            monitor: monitor.clone(),
+            region,
+            slot,
+            run_id,
+        };
+        let found = permit.results().find(&key).await?;
+        found.ok_or_else(|| ServiceError::NotFound {
+            what: "check",
+            id: key.check_id().to_string(),
+        })
+    }
+
+    /// Of all regions together, or of one.
+    pub async fn summary(
+        &self,
+        monitor: &MonitorId,
+        region: Option<&Region>,
+        range: TimeRange,
+    ) -> Result<Comparison> {
         let permit = self.on_existing(monitor).await?;
         let before = TimeRange {
             from: range.from - range.to.since(range.from),
             to: range.from,
         };
+        let (results, workspace) = (permit.results(), permit.workspace());
         let summary = async |range| {
-            let results = permit.results();
-            results.summary(permit.workspace(), monitor, range).await
+            if region.is_none() {
+                return results.summary(workspace, monitor, range).await;
+            }
+            let query = totals(permit, monitor, region, range);
+            let whole = results.chart(&query).await?.into_iter().next();
+            Ok(whole.map(|whole| whole.summary).unwrap_or_default())
         };
         Ok(Comparison {
             range,
             summary: summary(range).await?,
             previous: summary(before).await?,
         })
+    }
+
+    /// The summary of every monitor that the caller sees.
+    pub async fn summaries(
+        &self,
+        range: TimeRange,
+    ) -> Result<std::collections::HashMap<MonitorId, Summary>> {
+        let mut all = std::collections::HashMap::new();
+        for view in self.overview().await? {
+            let found = self.summary(&view.monitor.id, None, range).await?;
+            all.insert(view.monitor.id, found.summary);
+        }
+        Ok(all)
+    }
+
+    /// Each region by itself, over the whole range.
+    pub async fn by_region(
+        &self,
+        monitor: &MonitorId,
+        range: TimeRange,
+    ) -> Result<Vec<ChartBucket>> {
+        let permit = self.on_existing(monitor).await?;
+        let query = ChartQuery {
+            by_region: true,
+            ..totals(permit, monitor, None, range)
+        };
+        Ok(permit.results().chart(&query).await?)
     }
 
     /// One monitor over time; `query.workspace` is ours.
@@ -69,6 +134,54 @@ impl Access {
         TimeRange {
             from: to - duration,
             to,
+        }
+    }
+}
+
+fn totals(
+    permit: Permit<'_>,
+    monitor: &MonitorId,
+    region: Option<&Region>,
+    range: TimeRange,
+) -> ChartQuery {
+    ChartQuery {
+        workspace: permit.workspace().clone(),
+        monitor: monitor.clone(),
+        region: region.cloned(),
+        by_region: false,
+        range,
+        step: CENTURY,
+    }
+}
+
+/// The first of those that people read easily that makes a hundred buckets of a range or fewer.
+pub fn usual_step(range: TimeRange) -> Duration {
+    const MINUTES: [u64; 9] = [1, 5, 15, 30, 60, 180, 360, 720, 1440];
+    let length = range.to.since(range.from);
+    let steps = MINUTES.map(Duration::from_mins).into_iter();
+    let mut fitting = steps.filter(|step| length <= *step * 100);
+    fitting.next().unwrap_or_else(|| {
+        let days = length.as_secs() / DAY.as_secs() / 100 + 1;
+        DAY * u32::try_from(days).unwrap_or(u32::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_makes_a_hundred_buckets_or_fewer() {
+        for (length, expected) in [
+            (Duration::from_secs(1), Duration::from_mins(1)),
+            (DAY, Duration::from_mins(15)),
+            (DAY * 30, Duration::from_hours(12)),
+            (DAY * 90, DAY),
+            (DAY * 400, DAY * 5),
+        ] {
+            let from = Timestamp::UNIX_EPOCH;
+            let to = from + length;
+            assert_eq!(usual_step(TimeRange { from, to }), expected);
         }
     }
 }

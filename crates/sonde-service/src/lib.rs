@@ -47,7 +47,7 @@ pub use authenticate::{Peer, Presented};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use heartbeats::{Ping, Told};
-pub use history::Comparison;
+pub use history::{Comparison, usual_step};
 pub use incidents::{IncidentView, incident_cursor};
 pub use keys::{ApiKey, KeyView, NewKey};
 pub use maintenance::MaintenanceView;

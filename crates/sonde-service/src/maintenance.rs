@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sonde_core::{
     InvalidMaintenance, MaintainedMonitors, Maintenance, MaintenanceBody, MaintenanceWindow,
-    MonitorId, Scope, Timestamp,
+    Monitor, MonitorId, Scope, Timestamp,
 };
+use sonde_results::TimeRange;
 use sonde_store::{Expected, ResourceKind};
 use uuid::Uuid;
 
@@ -49,6 +50,28 @@ impl Access {
     pub async fn maintenance(&self, id: &str) -> Result<MaintenanceView> {
         let entry = self.whole(Scope::MonitorsRead)?.entry(id).await?;
         Ok(view(entry, self.service.now()))
+    }
+
+    /// What is maintained of a monitor in a range, with the titles.
+    pub async fn maintained(
+        &self,
+        monitor: &Monitor,
+        range: TimeRange,
+    ) -> Result<Vec<(String, MaintenanceWindow)>> {
+        let permit = self.on(Scope::MonitorsRead, &monitor.id)?;
+        let all = PageQuery {
+            after: None,
+            limit: MOST,
+        };
+        let all = permit.entries::<Maintenance>(&all).await?.items.into_iter();
+        let these = all.map(|entry| entry.value);
+        let these = these.filter(|it| it.monitors().include(&monitor.id, &monitor.tags));
+        let windows = these.flat_map(|maintenance| {
+            let windows: Vec<_> = maintenance.windows(range.from, range.to).collect();
+            let titled = |window| (maintenance.body().title.clone(), window);
+            windows.into_iter().map(titled).collect::<Vec<_>>()
+        });
+        Ok(windows.collect())
     }
 
     pub async fn create_maintenance(&self, body: MaintenanceBody) -> Result<MaintenanceView> {

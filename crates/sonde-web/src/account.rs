@@ -3,20 +3,16 @@
 
 use askama::Template;
 use axum::Router;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 use crate::{PageError, html};
-
-const SCRIPT: &str = include_str!("../static/account.js");
 
 pub(crate) fn router() -> Router {
     Router::new()
         .route("/setup", get(set_up))
         .route("/sign-in", get(sign_in))
         .route("/invitation", get(invitation))
-        .route("/static/account.js", get(script))
 }
 
 /// A form; the script knows by its name what to send where.
@@ -69,12 +65,4 @@ async fn invitation() -> Result<Response, PageError> {
         password: "new-password",
         button: "Accept",
     })
-}
-
-async fn script() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/javascript"),
-        (header::CACHE_CONTROL, "max-age=60"),
-    ];
-    (headers, SCRIPT).into_response()
 }

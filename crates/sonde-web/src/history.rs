@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sonde_core::{MonitorId, WorkspaceId};
-use sonde_results::Bucket;
+use sonde_results::{Bucket, Summary};
 use sonde_service::Access;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::sparkline::{DAY, STEP};
+use crate::chart::strip::{DAY, STEP};
 
 /// A bar stands for half an hour: a minute's delay does not show.
 const KEPT: Duration = Duration::from_mins(1);
@@ -20,25 +20,44 @@ const KEPT_WHILE_YOUNG: Duration = Duration::from_secs(4);
 const YOUNG: u64 = 10_000;
 
 pub(crate) type Buckets = HashMap<MonitorId, Vec<Bucket>>;
+pub(crate) type Summaries = HashMap<MonitorId, Summary>;
 
 /// The histories as they were read last; whoever finds theirs too old reads it, and the others wait for that.
 #[derive(Default)]
-pub(crate) struct History(Mutex<HashMap<Key, (Instant, Arc<Buckets>)>>);
+pub(crate) struct History(Mutex<HashMap<Key, Kept>>);
 
 /// Whose history: of a workspace, and of which of its monitors.
 type Key = (WorkspaceId, Option<BTreeSet<MonitorId>>);
 
+struct Kept {
+    read_at: Instant,
+    buckets: Arc<Buckets>,
+    summaries: Arc<Summaries>,
+}
+
 impl History {
-    pub(crate) async fn get(&self, access: &Access) -> sonde_service::Result<Arc<Buckets>> {
+    pub(crate) async fn get(
+        &self,
+        access: &Access,
+    ) -> sonde_service::Result<(Arc<Buckets>, Arc<Summaries>)> {
         let key = (access.workspace().clone(), access.grant().only.clone());
-        let mut kept = self.0.lock().await;
-        kept.retain(|_, (read_at, buckets)| read_at.elapsed() < keep_for(buckets));
-        if let Some((_, buckets)) = kept.get(&key) {
-            return Ok(Arc::clone(buckets));
+        let mut all = self.0.lock().await;
+        all.retain(|_, kept| kept.read_at.elapsed() < keep_for(&kept.buckets));
+        if let Some(kept) = all.get(&key) {
+            return Ok((Arc::clone(&kept.buckets), Arc::clone(&kept.summaries)));
         }
-        let buckets = Arc::new(access.history(DAY, STEP).await?);
-        kept.insert(key, (Instant::now(), Arc::clone(&buckets)));
-        Ok(buckets)
+        let (buckets, summaries) = tokio::try_join!(
+            access.history(DAY, STEP),
+            access.summaries(access.last(DAY))
+        )?;
+        let kept = Kept {
+            read_at: Instant::now(),
+            buckets: Arc::new(buckets),
+            summaries: Arc::new(summaries),
+        };
+        let read = (Arc::clone(&kept.buckets), Arc::clone(&kept.summaries));
+        all.insert(key, kept);
+        Ok(read)
     }
 }
 

@@ -8,21 +8,23 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::post;
-use axum::{Extension, Form, Router};
+use axum::{Form, Router};
+use chrono_tz::Tz;
 use serde::Deserialize;
-use sonde_core::{IncidentCause, IncidentStatus, Scope, Timestamp};
+use sonde_core::{IncidentCause, IncidentStatus, Scope};
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent};
 use sonde_service::{Access, IncidentView, ServiceError};
 use sonde_store::{Incident, IncidentEvent, IncidentEventKind, Telling};
 use uuid::Uuid;
 
-use crate::{PageError, Pages, html};
+use crate::viewer::{Place, Shell, Viewer};
+use crate::{PageError, Pages, format, html};
 
 #[derive(Template)]
 #[template(path = "incident.html")]
 struct Page {
+    shell: Shell,
     id: Uuid,
-    headline: String,
     /// That the headline is coloured by.
     state: &'static str,
     facts: Vec<(String, String)>,
@@ -36,7 +38,6 @@ struct Page {
     can_comment: bool,
     /// A comment that was refused, and why.
     refused: Option<(String, String)>,
-    rendered_at: String,
 }
 
 /// What a form adds to the timeline.
@@ -65,15 +66,15 @@ enum Shown {
 
 pub(crate) async fn page(
     Shared(pages): Shared<Arc<Pages>>,
-    Extension(access): Extension<Access>,
+    viewer: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
-    let view = access.incident(parsed(&id)?).await?;
-    html(&shown(&pages, &access, view, None)?)
+    let view = viewer.access.incident(parsed(&id)?).await?;
+    html(&shown(&pages, &viewer, view, None)?)
 }
 
 async fn acknowledge(
-    Extension(access): Extension<Access>,
+    Viewer { access, .. }: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let id = parsed(&id)?;
@@ -81,7 +82,7 @@ async fn acknowledge(
 }
 
 async fn resolve(
-    Extension(access): Extension<Access>,
+    Viewer { access, .. }: Viewer,
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let id = parsed(&id)?;
@@ -90,16 +91,16 @@ async fn resolve(
 
 async fn comment(
     Shared(pages): Shared<Arc<Pages>>,
-    Extension(access): Extension<Access>,
+    viewer: Viewer,
     Path(id): Path<String>,
     Form(Comment { text }): Form<Comment>,
 ) -> Result<Response, PageError> {
     let id = parsed(&id)?;
-    match access.comment_incident(id, text.clone()).await {
+    match viewer.access.comment_incident(id, text.clone()).await {
         Err(error @ ServiceError::Invalid(_)) => {
-            let view = access.incident(id).await?;
+            let view = viewer.access.incident(id).await?;
             let refused = Some((text, error.to_string()));
-            let page = html(&shown(&pages, &access, view, refused)?)?;
+            let page = html(&shown(&pages, &viewer, view, refused)?)?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
         commented => done(id, commented),
@@ -122,30 +123,35 @@ fn parsed(id: &str) -> Result<Uuid, PageError> {
 
 fn shown(
     pages: &Pages,
-    access: &Access,
+    viewer: &Viewer,
     view: IncidentView,
     refused: Option<(String, String)>,
 ) -> Result<Page, PageError> {
-    let notice = notice(access, &view.incident)?;
+    let notice = notice(&viewer.access, &view.incident)?;
     let lines = notice.lines().into_iter();
-    let grant = access.grant();
+    let grant = viewer.access.grant();
+    let zone = viewer.zone;
     let can_comment = grant.scopes.contains(&Scope::AlertsWrite) && grant.only.is_none();
     let status = view.incident.status;
     // A certificate is renewed, or not.
     let ends_by_itself = view.incident.cause == IncidentCause::CertificateExpiring;
     Ok(Page {
+        shell: Shell::new(
+            viewer,
+            Place::Incidents,
+            notice.headline(),
+            pages.service.now(),
+        ),
         id: view.incident.id,
-        headline: notice.headline(),
         state: state(&view.incident),
         facts: lines.map(|line| (line.label, line.text)).collect(),
-        screenshot: picture(&view, &notice.incident.target),
-        events: view.events.into_iter().map(event).collect(),
+        screenshot: picture(&view, &notice.incident.target, zone),
+        events: view.events.into_iter().map(|it| event(it, zone)).collect(),
         told: view.told.into_iter().map(told).collect(),
         can_acknowledge: can_comment && status == IncidentStatus::Open,
         can_resolve: can_comment && status != IncidentStatus::Resolved && !ends_by_itself,
         can_comment,
         refused,
-        rendered_at: moment(pages.service.now()),
     })
 }
 
@@ -170,6 +176,12 @@ pub(crate) fn notice(access: &Access, incident: &Incident) -> Result<Notice, Pag
     })
 }
 
+/// Whether it says something of where its monitor stands; what expires is in use still.
+pub(crate) fn is_of_state(incident: &Incident) -> bool {
+    use IncidentCause::{Degraded, Down, Unknown};
+    matches!(incident.cause, Down | Degraded | Unknown)
+}
+
 pub(crate) fn state(incident: &Incident) -> &'static str {
     match (incident.status, incident.cause) {
         (IncidentStatus::Resolved, _) => "up",
@@ -179,19 +191,19 @@ pub(crate) fn state(incident: &Incident) -> &'static str {
     }
 }
 
-fn picture(view: &IncidentView, target: &str) -> Option<Shown> {
+fn picture(view: &IncidentView, target: &str, zone: Tz) -> Option<Shown> {
     let screenshot = view.screenshot.as_ref()?;
     match screenshot.taken {
         Some(taken) => Some(Shown::Picture {
             id: view.incident.id,
             target: target.to_owned(),
-            at: moment(taken.at),
+            at: format::moment(taken.at, zone),
         }),
         None => screenshot.error.clone().map(Shown::Nothing),
     }
 }
 
-fn event(event: IncidentEvent) -> (String, String, String) {
+fn event(event: IncidentEvent, zone: Tz) -> (String, String, String) {
     let what = match event.kind {
         IncidentEventKind::Opened => "opened",
         IncidentEventKind::Changed => "changed",
@@ -203,7 +215,11 @@ fn event(event: IncidentEvent) -> (String, String, String) {
         Some(by) => format!("{what} by {by}"),
         None => what.to_owned(),
     };
-    (moment(event.at), what, event.text.unwrap_or_default())
+    (
+        format::moment(event.at, zone),
+        what,
+        event.text.unwrap_or_default(),
+    )
 }
 
 fn told(told: Telling) -> (String, String, String) {
@@ -213,13 +229,4 @@ fn told(told: Telling) -> (String, String, String) {
         tries => format!("{} after {tries} tries", told.state),
     };
     (told.channel, what, error)
-}
-
-/// To the second.
-pub(crate) fn moment(at: Timestamp) -> String {
-    let text = at.to_string();
-    format!(
-        "{} UTC",
-        text.get(..19).unwrap_or_default().replace('T', " ")
-    )
 }

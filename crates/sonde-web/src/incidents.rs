@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::{Query, State as Shared};
 use axum::response::Response;
 use serde::Deserialize;
 use sonde_core::{IncidentStatus, MonitorId, Timestamp};
-use sonde_service::{Access, incident_cursor};
+use sonde_service::incident_cursor;
 use sonde_store::{Incident, IncidentQuery};
 use uuid::Uuid;
 
-use crate::incident::{moment, notice, state};
-use crate::{PageError, Pages, html};
+use crate::incident::{notice, state};
+use crate::viewer::{Place, Shell, Viewer};
+use crate::{PageError, Pages, format, html};
 
 /// Of each part, on one page.
 const SHOWN: u32 = 50;
@@ -36,9 +36,8 @@ pub(crate) struct Asked {
 #[derive(Template)]
 #[template(path = "incidents.html")]
 struct Page {
-    headline: String,
+    shell: Shell,
     sections: Vec<Section>,
-    rendered_at: String,
 }
 
 struct Section {
@@ -60,27 +59,27 @@ struct Row {
 
 pub(crate) async fn page(
     Shared(pages): Shared<Arc<Pages>>,
-    Extension(access): Extension<Access>,
+    viewer: Viewer,
     Query(asked): Query<Asked>,
 ) -> Result<Response, PageError> {
     let parts = PARTS.into_iter();
     let parts = parts.filter(|(status, _)| asked.status.is_none_or(|only| only == *status));
     let mut sections = Vec::new();
     for (status, title) in parts {
-        sections.push(section(&access, &asked, status, title).await?);
+        sections.push(section(&viewer, &asked, status, title).await?);
     }
+    let title = match &asked.monitor {
+        Some(monitor) => format!("Incidents of {monitor}"),
+        None => "Incidents".to_owned(),
+    };
     html(&Page {
-        headline: match &asked.monitor {
-            Some(monitor) => format!("Incidents of {monitor}"),
-            None => "Incidents".to_owned(),
-        },
+        shell: Shell::new(&viewer, Place::Incidents, title, pages.service.now()),
         sections,
-        rendered_at: moment(pages.service.now()),
     })
 }
 
 async fn section(
-    access: &Access,
+    viewer: &Viewer,
     asked: &Asked,
     status: IncidentStatus,
     title: &'static str,
@@ -95,7 +94,7 @@ async fn section(
         limit: SHOWN,
         ..IncidentQuery::default()
     };
-    let page = access.incidents(query).await?;
+    let page = viewer.access.incidents(query).await?;
     let monitor = asked.monitor.as_ref();
     let monitor = monitor.map_or_else(String::new, |id| format!("&monitor={id}"));
     let status = status.as_str();
@@ -105,7 +104,7 @@ async fn section(
         rows: page
             .items
             .iter()
-            .map(|it| row(access, it))
+            .map(|it| row(viewer, it))
             .collect::<Result<_, _>>()?,
         more: page
             .next
@@ -113,7 +112,7 @@ async fn section(
     })
 }
 
-fn row(access: &Access, incident: &Incident) -> Result<Row, PageError> {
+fn row(viewer: &Viewer, incident: &Incident) -> Result<Row, PageError> {
     let by = incident.acknowledged_by.as_ref();
     let notes = [
         by.map(|by| format!("{by} looks after it")),
@@ -123,9 +122,9 @@ fn row(access: &Access, incident: &Incident) -> Result<Row, PageError> {
     let notes: Vec<String> = notes.into_iter().flatten().collect();
     Ok(Row {
         id: incident.id,
-        headline: notice(access, incident)?.headline(),
+        headline: notice(&viewer.access, incident)?.headline(),
         state: state(incident),
-        opened: moment(incident.opened_at),
+        opened: format::moment(incident.opened_at, viewer.zone),
         opened_at: incident.opened_at,
         note: notes.join(", "),
     })

@@ -1,155 +1,408 @@
-//! The page `/`: every monitor, its state, its last latency and its day.
+//! The page `/`: all monitors, filtered and grouped, what is wrong on top. Rows are asked for again by the page's script as
+//! results come in.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
+use axum::Router;
 use axum::extract::State as Shared;
+use axum::http::Uri;
 use axum::response::Response;
-use sonde_core::Timestamp;
-use sonde_service::{Access, MonitorView, State};
+use axum::routing::get;
+use sonde_core::{Kind, MonitorId, Scope, Timestamp};
+use sonde_results::Bucket;
+use sonde_service::{MonitorView, State};
+use sonde_store::{Incident, IncidentQuery};
 
-use crate::sparkline::{self, milliseconds};
-use crate::{PageError, Pages, html};
+use crate::asked::Asked;
+use crate::chart::strip::{self, DAY, STEP};
+use crate::history::Buckets;
+use crate::viewer::{Place, Shell, Viewer};
+use crate::{PageError, Pages, format, html, incident};
+
+/// Open incidents on top of the page; the rest is behind a link.
+const MOST_OPEN: usize = 5;
+/// Incidents that tell since when monitors are what they are.
+const MOST_INCIDENTS: u32 = 1_000;
+/// Regions that a row names one by one.
+const MOST_REGIONS: usize = 6;
+
+pub(crate) fn router() -> Router<Arc<Pages>> {
+    Router::new()
+        .route("/", get(page))
+        .route("/rows", get(rows))
+}
 
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Overview {
-    rows: Vec<Row>,
-    /// One sentence on the whole.
-    headline: String,
-    /// The state that the headline is coloured by.
-    state: &'static str,
-    rendered_at: String,
+    shell: Shell,
+    headline: Headline,
+    open: Vec<OpenIncident>,
+    more_open: usize,
+    filters: Filters,
+    groups: Vec<Group>,
+    shown: usize,
+    all: usize,
+    may_write: bool,
 }
 
+/// What the script puts in place of what the page has.
+#[derive(Template)]
+#[template(path = "rows.html")]
+struct Rows {
+    headline: Headline,
+    rows: Vec<Row>,
+}
+
+/// One sentence on the whole, coloured by the gravest state.
+struct Headline {
+    state: &'static str,
+    text: String,
+}
+
+struct OpenIncident {
+    id: uuid::Uuid,
+    state: &'static str,
+    headline: String,
+    since: String,
+}
+
+/// What the list is narrowed down to, and how it is grouped.
+struct Filters {
+    text: String,
+    state: Vec<Choice>,
+    kind: Vec<Choice>,
+    tag: Vec<Choice>,
+    group: Vec<Choice>,
+    is_narrowed: bool,
+}
+
+struct Choice {
+    value: String,
+    is_chosen: bool,
+}
+
+struct Group {
+    title: Option<String>,
+    rows: Vec<Row>,
+}
+
+#[derive(Template)]
+#[template(path = "row.html")]
 struct Row {
     id: String,
     name: String,
     kind: &'static str,
     target: String,
     state: &'static str,
-    latency: String,
-    ago: String,
-    /// Why it is not up, with the whole message for those who look closer.
+    standing: String,
     reason: Option<(String, String)>,
+    strip: String,
+    trend: String,
     uptime: String,
-    sparkline: String,
+    p50: String,
+    p95: String,
+    regions: Vec<RegionDot>,
+    more_regions: usize,
+    ago: String,
 }
 
-pub(crate) async fn page(
+struct RegionDot {
+    name: String,
+    class: &'static str,
+    title: String,
+}
+
+/// What rows are made of.
+struct Known {
+    now: Timestamp,
+    history: Arc<Buckets>,
+    summaries: Arc<HashMap<MonitorId, sonde_results::Summary>>,
+    /// The newest incident of each monitor.
+    newest: HashMap<MonitorId, Incident>,
+}
+
+async fn page(
     Shared(pages): Shared<Arc<Pages>>,
-    Extension(access): Extension<Access>,
+    viewer: Viewer,
+    uri: Uri,
 ) -> Result<Response, PageError> {
-    let views = access.overview().await?;
-    let history = pages.history.get(&access).await?;
-    let now = pages.service.now();
-    let (state, headline) = headline(&views);
-    let rows = views.into_iter().map(|view| {
-        let buckets = history.get(&view.monitor.id).map_or(&[][..], Vec::as_slice);
-        Row::new(&view, buckets, now)
+    let asked = Asked::new(uri.query());
+    let views = viewer.access.overview().await?;
+    let known = Known::read(&pages, &viewer).await?;
+    let headline = Headline::of(&views);
+    let filters = Filters::new(&asked, &views);
+    let all = views.len();
+    let views: Vec<MonitorView> = views.into_iter().filter(|it| filters.take(it)).collect();
+    let open = known.newest.values().filter(|it| it.resolved_at.is_none());
+    let mut open: Vec<&Incident> = open.collect();
+    open.sort_by_key(|it| (it.caused_by.is_some(), std::cmp::Reverse(it.opened_at)));
+    let more_open = open.len().saturating_sub(MOST_OPEN);
+    let shown = open.into_iter().take(MOST_OPEN).map(|it| {
+        Ok(OpenIncident {
+            id: it.id,
+            state: incident::state(it),
+            headline: incident::notice(&viewer.access, it)?.headline(),
+            since: format!("for {}", format::span(known.now.since(it.opened_at))),
+        })
     });
-    let rendered_at = clock_time(now);
     html(&Overview {
-        rows: rows.collect(),
+        shell: Shell::new(&viewer, Place::Monitors, &headline.text, known.now),
         headline,
-        state: state.as_str(),
-        rendered_at,
+        open: shown.collect::<Result<_, PageError>>()?,
+        more_open,
+        shown: views.len(),
+        groups: groups(&asked, &views, &known),
+        filters,
+        all,
+        may_write: viewer.access.grant().scopes.contains(&Scope::MonitorsWrite),
     })
 }
 
-fn headline(views: &[MonitorView]) -> (State, String) {
-    let count = |state| views.iter().filter(|view| view.state == state).count();
-    let noun = |count: usize| {
-        if count == 1 {
-            "monitor is"
-        } else {
-            "monitors are"
+/// Some rows anew: `ids` by commas.
+async fn rows(
+    Shared(pages): Shared<Arc<Pages>>,
+    viewer: Viewer,
+    uri: Uri,
+) -> Result<Response, PageError> {
+    let asked = Asked::new(uri.query());
+    let ids: BTreeSet<&str> = asked.get("ids").unwrap_or_default().split(',').collect();
+    let views = viewer.access.overview().await?;
+    let known = Known::read(&pages, &viewer).await?;
+    let these = views
+        .iter()
+        .filter(|it| ids.contains(it.monitor.id.as_str()));
+    html(&Rows {
+        headline: Headline::of(&views),
+        rows: these.map(|it| known.row(it)).collect(),
+    })
+}
+
+fn groups(asked: &Asked, views: &[MonitorView], known: &Known) -> Vec<Group> {
+    let of = |view: &MonitorView| -> Vec<String> {
+        match asked.get("group") {
+            Some("tag") if view.monitor.tags.is_empty() => vec!["without a tag".to_owned()],
+            Some("tag") => view.monitor.tags.clone(),
+            Some("kind") => vec![view.monitor.spec.kind().to_string()],
+            Some("state") => vec![view.state.as_str().to_owned()],
+            _ => vec![String::new()],
         }
     };
-    for (state, word) in [
-        (State::Down, "down"),
-        (State::Degraded, "degraded"),
-        (State::Unknown, "unknown"),
-    ] {
-        let count = count(state);
-        if count > 0 {
-            return (state, format!("{count} {} {word}", noun(count)));
+    let mut groups: BTreeMap<String, Vec<Row>> = BTreeMap::new();
+    for view in views {
+        for group in of(view) {
+            groups.entry(group).or_default().push(known.row(view));
         }
     }
-    match (views.len(), count(State::Up)) {
-        (0, _) => (State::Unknown, "Nothing is watched yet".to_owned()),
-        (_, 0) => (State::Pending, "Waiting for the first checks".to_owned()),
-        (_, up) => (State::Up, format!("{up} {} up", noun(up))),
+    let groups = groups.into_iter().map(|(title, rows)| Group {
+        title: (!title.is_empty()).then_some(title),
+        rows,
+    });
+    groups.collect()
+}
+
+impl Headline {
+    fn of(views: &[MonitorView]) -> Self {
+        let count = |state| views.iter().filter(|view| view.state == state).count();
+        let noun = |count: usize| {
+            if count == 1 {
+                "monitor is"
+            } else {
+                "monitors are"
+            }
+        };
+        let is = |state: State, count: usize, word: &str| Self {
+            state: state.as_str(),
+            text: format!("{count} {} {word}", noun(count)),
+        };
+        for (state, word) in [
+            (State::Down, "down"),
+            (State::Degraded, "degraded"),
+            (State::Unknown, "unknown"),
+        ] {
+            let count = count(state);
+            if count > 0 {
+                return is(state, count, word);
+            }
+        }
+        let said = |state: State, text: &str| Self {
+            state: state.as_str(),
+            text: text.to_owned(),
+        };
+        match (views.len(), count(State::Up), count(State::Paused)) {
+            (0, ..) => said(State::Unknown, "Nothing is watched yet"),
+            (all, 0, paused) if all == paused => said(State::Paused, "All monitors are paused"),
+            (_, 0, _) => said(State::Pending, "Waiting for the first checks"),
+            (all, up, _) if all == up => is(State::Up, up, "up"),
+            (_, up, _) => is(State::Up, up, "up, none is down"),
+        }
     }
 }
 
-impl Row {
-    fn new(view: &MonitorView, buckets: &[sonde_results::Bucket], now: Timestamp) -> Self {
+impl Filters {
+    fn new(asked: &Asked, views: &[MonitorView]) -> Self {
+        let choices = |name: &str, values: Vec<String>| -> Vec<Choice> {
+            let chosen = asked.get(name);
+            let values = values.into_iter().map(|value| Choice {
+                is_chosen: chosen == Some(value.as_str()),
+                value,
+            });
+            values.collect()
+        };
+        let states = ["down", "degraded", "unknown", "pending", "up", "paused"];
+        let kinds: BTreeSet<&str> = views
+            .iter()
+            .map(|it| it.monitor.spec.kind().as_str())
+            .collect();
+        let tags: BTreeSet<&String> = views.iter().flat_map(|it| &it.monitor.tags).collect();
+        let owned = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+        Self {
+            text: asked.get("text").unwrap_or_default().to_owned(),
+            state: choices("state", owned(&states)),
+            kind: choices("kind", kinds.into_iter().map(str::to_owned).collect()),
+            tag: choices("tag", tags.into_iter().cloned().collect()),
+            group: choices("group", owned(&["tag", "kind", "state"])),
+            is_narrowed: ["text", "state", "kind", "tag"]
+                .iter()
+                .any(|it| asked.get(it).is_some()),
+        }
+    }
+
+    fn take(&self, view: &MonitorView) -> bool {
+        let chosen = |choices: &[Choice], is: &dyn Fn(&str) -> bool| {
+            let mut chosen = choices.iter().filter(|it| it.is_chosen);
+            chosen.next().is_none_or(|it| is(&it.value))
+        };
+        let monitor = &view.monitor;
+        let text = self.text.to_lowercase();
+        let has_text = |of: &str| of.to_lowercase().contains(&text);
+        (text.is_empty() || has_text(&monitor.name) || has_text(&monitor.target()))
+            && chosen(&self.state, &|it| it == view.state.as_str())
+            && chosen(&self.kind, &|it| {
+                Kind::from_name(it) == Some(monitor.spec.kind())
+            })
+            && chosen(&self.tag, &|it| monitor.tags.iter().any(|tag| tag == it))
+    }
+}
+
+impl Known {
+    async fn read(pages: &Pages, viewer: &Viewer) -> Result<Self, PageError> {
+        let access = &viewer.access;
+        let (history, summaries) = pages.history.get(access).await?;
+        let grant = access.grant();
+        let mut newest = HashMap::new();
+        if grant.scopes.contains(&Scope::AlertsRead) && grant.only.is_none() {
+            let query = IncidentQuery {
+                limit: MOST_INCIDENTS,
+                ..IncidentQuery::default()
+            };
+            let incidents = access.incidents(query).await?.items.into_iter();
+            for incident in incidents.filter(incident::is_of_state) {
+                let monitor = incident.monitor.clone();
+                newest.entry(monitor).or_insert(incident);
+            }
+        }
+        Ok(Self {
+            now: pages.service.now(),
+            history,
+            summaries,
+            newest,
+        })
+    }
+
+    fn row(&self, view: &MonitorView) -> Row {
         let monitor = &view.monitor;
         let last = view.last();
-        let reason = last.and_then(|last| {
-            let reason = last.reason?;
-            let message = last
-                .message
-                .clone()
-                .unwrap_or_else(|| reason.sentence().to_owned());
-            Some((reason.to_string(), message))
-        });
-        let latency = last
-            .and_then(|last| last.total_us)
-            .map_or_else(|| "–".to_owned(), milliseconds);
-        Self {
+        let why = last.filter(|_| !matches!(view.state, State::Up | State::Paused));
+        let buckets = self.history.get(&monitor.id).map_or(&[][..], Vec::as_slice);
+        let summary = self.summaries.get(&monitor.id).cloned().unwrap_or_default();
+        Row {
             id: monitor.id.to_string(),
             name: monitor.name.clone(),
             kind: monitor.spec.kind().as_str(),
             target: monitor.target(),
             state: view.state.as_str(),
-            latency,
-            ago: last.map_or_else(|| "no check yet".to_owned(), |last| ago(now, last.slot)),
-            reason,
-            uptime: uptime(buckets),
-            sparkline: sparkline::render(buckets, now),
+            standing: self.standing(view),
+            reason: why.and_then(|last| {
+                let reason = last.reason?;
+                let sentence = || reason.sentence().to_owned();
+                Some((
+                    reason.to_string(),
+                    last.message.clone().unwrap_or_else(sentence),
+                ))
+            }),
+            strip: strip::day(buckets, self.now),
+            trend: self.trend(buckets),
+            uptime: format::percent(summary.uptime),
+            p50: format::latency_or_nothing(summary.p50_us),
+            p95: format::latency_or_nothing(summary.p95_us),
+            regions: self.regions(view),
+            more_regions: monitor.regions.len().saturating_sub(MOST_REGIONS),
+            ago: last.map_or_else(
+                || "no check yet".to_owned(),
+                |last| format::ago(self.now, last.slot),
+            ),
         }
     }
-}
 
-/// Share of executed checks of the day that were up.
-fn uptime(buckets: &[sonde_results::Bucket]) -> String {
-    let up: u64 = buckets
-        .iter()
-        .map(|bucket| bucket.ok + bucket.degraded)
-        .sum();
-    let failed: u64 = buckets.iter().map(|bucket| bucket.failed).sum();
-    match up + failed {
-        0 => "–".to_owned(),
-        #[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
-        executed => {
-            // Rounded down: 100 % means that nothing failed.
-            let percent = (up as f64 / executed as f64 * 10_000.0).floor() / 100.0;
-            format!("{percent:.2} %")
+    /// As far as incidents tell.
+    fn standing(&self, view: &MonitorView) -> String {
+        let state = view.state.as_str();
+        let newest = self.newest.get(&view.monitor.id);
+        let since = match (view.state, newest) {
+            (State::Up, Some(newest)) => newest.resolved_at,
+            (State::Up, None) => Some(view.meta.created_at),
+            (State::Down | State::Degraded | State::Unknown, Some(newest)) => {
+                newest.resolved_at.is_none().then_some(newest.opened_at)
+            }
+            _ => None,
+        };
+        match since {
+            Some(since) => format!("{state} for {}", format::span(self.now.since(since))),
+            None => state.to_owned(),
         }
     }
-}
 
-fn ago(now: Timestamp, then: Timestamp) -> String {
-    match now.since(then).as_secs() {
-        seconds @ 0..120 => format!("{seconds} s ago"),
-        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
-        seconds => format!("{} h ago", seconds / 3_600),
+    fn trend(&self, buckets: &[Bucket]) -> String {
+        let range = sonde_results::TimeRange {
+            from: self.now - DAY,
+            to: self.now,
+        };
+        let points: Vec<_> = buckets.iter().map(|it| (it.start, it.mean_us)).collect();
+        strip::trend(&points, range, STEP)
     }
-}
 
-fn clock_time(now: Timestamp) -> String {
-    format!("{} UTC", now.to_string().get(11..19).unwrap_or_default())
+    fn regions(&self, view: &MonitorView) -> Vec<RegionDot> {
+        let regions = view
+            .monitor
+            .regions
+            .iter()
+            .take(MOST_REGIONS)
+            .map(|region| {
+                let last = view.latest.iter().find(|it| it.region == *region);
+                let told = last.map(|it| {
+                    let ago = format::ago(self.now, it.slot);
+                    let latency = format::latency_or_nothing(it.total_us);
+                    format!("{region}: {}, {latency}, {ago}", it.outcome)
+                });
+                RegionDot {
+                    name: region.to_string(),
+                    class: last.map_or("none", |it| it.outcome.as_str()),
+                    title: told.unwrap_or_else(|| format!("{region}: no check yet")),
+                }
+            });
+        regions.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use sonde_core::{CheckResult, Monitor, MonitorId, Outcome};
-    use sonde_service::Meta;
+    use sonde_core::{CheckResult, Monitor, Outcome};
+    use sonde_store::Meta;
 
     use super::*;
 
@@ -176,46 +429,55 @@ mod tests {
         }
     }
 
-    fn render(views: &[MonitorView]) -> String {
-        let now = CheckResult::sample().slot + Duration::from_secs(7);
-        let (state, headline) = headline(views);
-        let rows = views.iter().map(|view| Row::new(view, &[], now)).collect();
-        let page = Overview {
-            rows,
-            headline,
-            state: state.as_str(),
-            rendered_at: clock_time(now),
-        };
-        page.render().unwrap()
-    }
-
-    #[test]
-    fn every_state_has_its_row_and_the_gravest_its_headline() {
-        let html = render(&[
-            view("shop", State::Up, Some(Outcome::Ok)),
-            view("mail", State::Down, Some(Outcome::Failed)),
-            view("api", State::Degraded, Some(Outcome::Degraded)),
-            view("new", State::Pending, None),
-        ]);
-        assert!(html.contains("1 monitor is down"), "{html}");
-        assert!(html.contains("no check yet"), "{html}");
-        assert!(html.contains("7 s ago"), "{html}");
-        for state in ["up", "down", "degraded", "pending"] {
-            assert!(
-                html.contains(&format!(r#"class="{state}""#)),
-                "{state}: {html}"
-            );
+    fn known() -> Known {
+        Known {
+            now: CheckResult::sample().slot + Duration::from_secs(7),
+            history: Arc::default(),
+            summaries: Arc::default(),
+            newest: HashMap::new(),
         }
     }
 
     #[test]
-    fn what_people_and_targets_say_is_text_and_never_markup() {
-        let html = render(&[view("mail", State::Down, Some(Outcome::Failed))]);
-        assert!(!html.contains("<more>") && !html.contains("<b>"), "{html}");
+    fn the_gravest_state_is_the_headline() {
+        let mut views = vec![
+            view("shop", State::Up, Some(Outcome::Ok)),
+            view("mail", State::Down, Some(Outcome::Failed)),
+            view("api", State::Degraded, Some(Outcome::Degraded)),
+        ];
+        assert_eq!(Headline::of(&views).text, "1 monitor is down");
+        views.remove(1);
+        assert_eq!(Headline::of(&views).text, "1 monitor is degraded");
+        views.truncate(1);
+        assert_eq!(Headline::of(&views).text, "1 monitor is up");
+        views.push(view("new", State::Pending, None));
+        assert_eq!(Headline::of(&views).text, "1 monitor is up, none is down");
+        assert_eq!(Headline::of(&[]).text, "Nothing is watched yet");
     }
 
     #[test]
-    fn an_empty_page_says_what_to_do() {
-        assert!(render(&[]).contains("sonde up -c sonde.yaml"));
+    fn what_people_and_targets_say_is_text_and_never_markup() {
+        let row = known().row(&view("mail", State::Down, Some(Outcome::Failed)));
+        let html = row.render().unwrap();
+        assert!(!html.contains("<more>") && !html.contains("<b>"), "{html}");
+        assert!(html.contains("7 s ago"), "{html}");
+    }
+
+    #[test]
+    fn a_list_is_narrowed_down_by_all_that_is_asked_for() {
+        let views = [
+            view("shop", State::Up, Some(Outcome::Ok)),
+            view("mail", State::Down, Some(Outcome::Failed)),
+        ];
+        let left = |query: &str| {
+            let filters = Filters::new(&Asked::new(Some(query)), &views);
+            let left = views.iter().filter(|it| filters.take(it));
+            left.map(|it| it.monitor.id.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(left(""), ["shop", "mail"]);
+        assert_eq!(left("state=down"), ["mail"]);
+        assert_eq!(left("text=SHOP&state=up"), ["shop"]);
+        assert!(left("text=shop&state=down").is_empty());
+        assert!(left("kind=icmp").is_empty() || left("kind=http").is_empty());
     }
 }

@@ -187,7 +187,7 @@ pub enum Value {
 
 impl Value {
     /// The number in its base unit: microseconds, bytes, percent or plain.
-    pub(super) fn base(&self) -> Option<f64> {
+    pub fn base(&self) -> Option<f64> {
         match self {
             Self::Number(number, unit) => Some(number * unit.row().2),
             Self::Text(text) => text.trim().parse().ok(),

@@ -1,0 +1,291 @@
+//! The page of one monitor: where it stands, what its numbers are and how they compare, and everything over time.
+
+mod charts;
+mod data;
+mod figures;
+mod regions;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State as Shared};
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use sonde_core::{MonitorId, Region, Scope, Timestamp};
+use sonde_service::{MonitorView, State};
+
+use crate::asked::{Asked, PRESETS, Period};
+use crate::chart::{Figure, Key};
+use crate::viewer::{Place, Shell, Viewer};
+use crate::{PageError, Pages, format, html};
+
+use data::Data;
+use figures::{Budget, Number};
+use regions::RegionRow;
+
+/// Quantiles that can be drawn, and those that are when nobody chooses.
+pub(crate) const QUANTILES: [&str; 5] = ["50", "75", "90", "95", "99"];
+const USUAL_QUANTILES: [&str; 3] = ["50", "95", "99"];
+
+pub(crate) fn router() -> Router<Arc<Pages>> {
+    Router::new()
+        .route("/monitors/{id}", get(page))
+        .route("/monitors/{id}/series.csv", get(csv))
+}
+
+#[derive(Template)]
+#[template(path = "monitor.html")]
+struct Page {
+    shell: Shell,
+    head: Head,
+    controls: Controls,
+    numbers: Vec<Number>,
+    budget: Budget,
+    figures: Vec<Figure>,
+    regions: Vec<RegionRow>,
+    certificates: Vec<Certificate>,
+    incidents: Vec<IncidentRow>,
+    maintenance: Vec<String>,
+    /// For the same numbers elsewhere.
+    export: String,
+}
+
+/// What stands on top of every page of a monitor.
+pub(crate) struct Head {
+    pub(crate) id: MonitorId,
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) target: String,
+    pub(crate) state: &'static str,
+    /// `down for 5 min`.
+    pub(crate) standing: String,
+    /// Why it is not up.
+    pub(crate) why: Option<(String, String)>,
+    pub(crate) tags: Vec<String>,
+    /// `every 1m from fra, iad`.
+    pub(crate) schedule: String,
+    pub(crate) managed_by: Option<String>,
+    pub(crate) may_write: bool,
+    pub(crate) may_run: bool,
+}
+
+/// What can be chosen, and what is.
+struct Controls {
+    presets: Vec<Choice>,
+    problem: Option<String>,
+    /// Local times for the free range.
+    from: String,
+    to: String,
+    is_free: bool,
+    period: Option<String>,
+    regions: Vec<Choice>,
+    quantiles: Vec<Choice>,
+    others: Vec<Choice>,
+    slo: String,
+}
+
+struct Choice {
+    value: String,
+    name: String,
+    is_chosen: bool,
+    link: String,
+}
+
+struct Certificate {
+    subject: String,
+    issuer: String,
+    /// In percent of its time.
+    used: String,
+    from: String,
+    to: String,
+    left: String,
+    class: &'static str,
+    regions: String,
+}
+
+struct IncidentRow {
+    id: uuid::Uuid,
+    state: &'static str,
+    headline: String,
+    when: String,
+}
+
+async fn page(
+    Shared(pages): Shared<Arc<Pages>>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, PageError> {
+    let id = parsed(&id)?;
+    let asked = Asked::new(uri.query());
+    let (period, problem) = asked.period(viewer.zone);
+    let now = pages.service.now();
+    let data = Data::read(&viewer.access, &id, &asked, period.range(now)).await?;
+    let quantiles = chosen(&asked);
+    let (budget, numbers) = (
+        Budget::new(&asked, &data.comparison.summary),
+        figures::numbers(&data.comparison),
+    );
+    let shell = Shell::new(&viewer, Place::Monitors, &data.view.monitor.name, now);
+    html(&Page {
+        shell,
+        head: Head::new(&viewer, &data.view, data.since(), now),
+        controls: controls(&viewer, &data, &asked, &period, problem, &quantiles),
+        numbers,
+        budget,
+        figures: charts::all(&data, viewer.zone, &quantiles),
+        regions: regions::rows(&data, now),
+        certificates: data.certificates(&viewer, now),
+        incidents: data.incident_rows(&viewer)?,
+        maintenance: data.maintenance_rows(&viewer),
+        export: format!("/monitors/{id}/series.csv{}", asked.with(&[])),
+    })
+}
+
+pub(crate) fn parsed(id: &str) -> Result<MonitorId, PageError> {
+    id.parse().map_err(|_| PageError::NotFound)
+}
+
+fn chosen(asked: &Asked) -> Vec<&'static str> {
+    let known = |name: &str| QUANTILES.into_iter().find(|known| *known == name);
+    let chosen: Vec<_> = asked.all("p").filter_map(known).collect();
+    if chosen.is_empty() {
+        USUAL_QUANTILES.to_vec()
+    } else {
+        chosen
+    }
+}
+
+impl Head {
+    pub(crate) fn new(
+        viewer: &Viewer,
+        view: &MonitorView,
+        since: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let monitor = &view.monitor;
+        let last = view.last();
+        let why = last.filter(|_| !matches!(view.state, State::Up | State::Paused));
+        let state = view.state.as_str();
+        let regions: Vec<&str> = monitor.regions.iter().map(Region::as_str).collect();
+        let may = |scope| viewer.access.grant().scopes.contains(&scope);
+        Self {
+            id: monitor.id.clone(),
+            name: monitor.name.clone(),
+            kind: monitor.spec.kind().as_str(),
+            target: monitor.target(),
+            state,
+            standing: match since {
+                Some(since) => format!("{state} for {}", format::span(now.since(since))),
+                None => state.to_owned(),
+            },
+            why: why.and_then(|last| {
+                let reason = last.reason?;
+                let sentence = || reason.sentence().to_owned();
+                Some((
+                    reason.to_string(),
+                    last.message.clone().unwrap_or_else(sentence),
+                ))
+            }),
+            tags: monitor.tags.clone(),
+            schedule: format!(
+                "every {} from {}",
+                sonde_core::format_duration(monitor.interval),
+                regions.join(", ")
+            ),
+            managed_by: view.meta.managed_by.clone(),
+            may_write: may(Scope::MonitorsWrite),
+            may_run: may(Scope::ChecksRun) && monitor.spec.heartbeat().is_none(),
+        }
+    }
+}
+
+fn controls(
+    viewer: &Viewer,
+    data: &Data,
+    asked: &Asked,
+    period: &Period,
+    problem: Option<String>,
+    quantiles: &[&str],
+) -> Controls {
+    let form = "%Y-%m-%dT%H:%M";
+    let choice = |value: &str, name: String, is_chosen| Choice {
+        value: value.to_owned(),
+        name,
+        is_chosen,
+        link: String::new(),
+    };
+    let presets = PRESETS.iter().map(|preset| Choice {
+        link: asked.with(&[("period", preset.name), ("from", ""), ("to", "")]),
+        ..choice(preset.name, preset.title.to_owned(), period.is(preset))
+    });
+    let regions = data.view.monitor.regions.iter().map(|region| {
+        let is_chosen = data.region.as_ref() == Some(region);
+        choice(region.as_str(), region.to_string(), is_chosen)
+    });
+    let drawn = QUANTILES.map(|name| choice(name, format!("p{name}"), quantiles.contains(&name)));
+    let compared = data.compared.as_ref().map(|it| &it.id);
+    let others = data.others.iter().map(|(id, name)| {
+        let is_chosen = compared == Some(id);
+        choice(id.as_str(), name.clone(), is_chosen)
+    });
+    Controls {
+        presets: presets.collect(),
+        problem,
+        from: format::written(data.range.from, viewer.zone, form),
+        to: format::written(data.range.to, viewer.zone, form),
+        is_free: matches!(period, Period::Between(..)),
+        period: match period {
+            Period::Last(preset) => Some(preset.name.to_owned()),
+            Period::Between(..) => None,
+        },
+        regions: regions.collect(),
+        quantiles: drawn.into(),
+        others: others.collect(),
+        slo: Budget::slo(asked).to_string(),
+    }
+}
+
+/// The chart's numbers as comma-separated values, in UTC and microseconds.
+async fn csv(
+    Shared(pages): Shared<Arc<Pages>>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Response, PageError> {
+    let id = parsed(&id)?;
+    let asked = Asked::new(uri.query());
+    let (period, _) = asked.period(viewer.zone);
+    let range = period.range(pages.service.now());
+    let buckets = data::series(&viewer.access, &id, asked.region(), range).await?;
+    let mut text =
+        "start,ok,degraded,failed,missed,uptime,p50_us,p75_us,p90_us,p95_us,p99_us,mean_us\r\n"
+            .to_owned();
+    for bucket in buckets {
+        let summary = &bucket.summary;
+        let counts = [summary.ok, summary.degraded, summary.failed, summary.missed].map(Some);
+        let quantiles = figures::quantiles(summary).map(|(_, value)| value);
+        let written = |number: Option<u64>| number.map_or_else(String::new, |it| it.to_string());
+        let mut fields = vec![bucket.start.to_string()];
+        fields.extend(counts.map(written));
+        fields.push(summary.uptime.map_or_else(String::new, |it| it.to_string()));
+        fields.extend(quantiles.map(written));
+        fields.push(written(bucket.mean_us));
+        text.push_str(&fields.join(","));
+        text.push_str("\r\n");
+    }
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{id}.csv\""),
+        ),
+    ];
+    Ok((headers, text).into_response())
+}
+
+fn key_of_quantile(name: &str) -> Key {
+    Key::new(format!("line-key p{name}"), format!("p{name}"))
+}
