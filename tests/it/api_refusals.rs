@@ -204,8 +204,9 @@ async fn every_route_refuses_strangers_viewers_and_who_is_limited_to_something_e
             "{name} for a viewer: {status} {code}"
         );
         // Listings and the stream show what they may see; everything else is refused.
-        let shows_a_part =
-            ["/v1/monitors", "/v1/outcomes"].contains(&&*route.path) && route.method == Method::GET;
+        let shows_a_part = ["/v1/monitors", "/v1/outcomes", "/v1/summaries"]
+            .contains(&&*route.path)
+            && route.method == Method::GET;
         for caller in [&limited, &limited_key] {
             let (status, code) = route.status(caller).await;
             let expected = if shows_a_part {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sonde_core::{CheckKey, CheckResult, Outcome, Timestamp, WorkspaceId, merge};
+use sonde_results::conformance::{Rows, dashboard_rows};
 use sonde_results::{Bucket, Results, Summary, TimeRange};
 
 use crate::clickhouse::{EVER, Fresh, MINUTE, START, fresh, result, shop};
@@ -398,4 +399,64 @@ async fn rows_that_arrive_after_their_note_was_used_are_still_counted() {
     fresh.database.query(arrive).await;
     assert_eq!(fresh.roll_up().await.unwrap(), 3);
     assert_rollups_equal_rows(&fresh).await;
+}
+
+#[tokio::test]
+async fn dashboards_are_the_same_before_and_after_every_rollup() {
+    let Some(fresh) = fresh("dashboards").await else {
+        return;
+    };
+    let mut rows = Rows::default();
+    let stored = dashboard_rows();
+    let (most, late) = stored.split_at(stored.len() - 300);
+    rows.add(most);
+    fresh.store(most).await.unwrap();
+    assert!(fresh.roll_up().await.unwrap() > 300);
+    settle(&fresh).await;
+    rows.assert_overview(&*fresh, true).await;
+    rows.assert_breakdowns(&*fresh).await;
+    // Late ones, and some of the others said otherwise: these buckets are still to be recomputed.
+    rows.add(late);
+    fresh.store(late).await.unwrap();
+    rows.assert_overview(&*fresh, true).await;
+    rows.assert_breakdowns(&*fresh).await;
+    fresh.roll_up().await.unwrap();
+    settle(&fresh).await;
+    rows.assert_overview(&*fresh, true).await;
+    rows.assert_breakdowns(&*fresh).await;
+}
+
+/// More than what is sorted: counts stay exact, and quantiles come from sketches.
+#[tokio::test]
+async fn an_overview_of_many_checks_is_close_to_their_rows() {
+    let Some(fresh) = fresh("overview").await else {
+        return;
+    };
+    let mut rows = Rows::default();
+    let checked = |n: u32| {
+        let outcome = match n % 50 {
+            0 => Outcome::Failed,
+            1 => Outcome::Missed,
+            2 => Outcome::Degraded,
+            _ => Outcome::Ok,
+        };
+        let mut one = result(n * Duration::from_secs(20), "fra", outcome);
+        one.total_us = (n % 50 != 1).then(|| u64::from(n * 7_919 % 10_007) * 130 + 100);
+        one.in_maintenance = n % 31 == 0;
+        one
+    };
+    let stored: Vec<CheckResult> = (0..13_000).map(checked).collect();
+    let (late, most) = stored.split_at(900);
+    rows.add(most);
+    fresh.store(most).await.unwrap();
+    rows.assert_overview(&*fresh, false).await;
+    fresh.roll_up().await.unwrap();
+    settle(&fresh).await;
+    rows.assert_overview(&*fresh, false).await;
+    rows.add(late);
+    fresh.store(late).await.unwrap();
+    rows.assert_overview(&*fresh, false).await;
+    fresh.roll_up().await.unwrap();
+    settle(&fresh).await;
+    rows.assert_overview(&*fresh, false).await;
 }

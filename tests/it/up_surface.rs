@@ -124,7 +124,73 @@ async fn results_can_be_listed_filtered_paged_and_summed_up() {
     );
     let (_, none) = get(&up, "/v1/monitors/good/results?outcome=failed").await;
     assert_eq!(none["results"].as_array().unwrap().len(), 0);
+    dashboards_show_the_same(&up).await;
     assert!(up.terminate().await.success());
+}
+
+/// Within a range that has ended, so that every answer is about the same checks.
+async fn dashboards_show_the_same(up: &Running) {
+    let to = sonde_core::Clock::now(&sonde_core::SystemClock);
+    let question = |path: &str| {
+        let from = to - Duration::from_hours(1);
+        format!(
+            "/v1/{path}{}from={from}&to={to}",
+            if path.contains('?') { '&' } else { '?' }
+        )
+    };
+    // What was due before is stored within its interval.
+    wait_until(PATIENCE, async || {
+        let (_, rows) = get(
+            up,
+            &format!("/v1/monitors/good/results?from={to}&trigger=schedule"),
+        )
+        .await;
+        rows["results"].as_array().unwrap().len() > 1
+    })
+    .await;
+    let (_, all) = get(up, &question("summaries")).await;
+    for (index, id) in ["bad", "good"].into_iter().enumerate() {
+        let (_, one) = get(up, &question(&format!("monitors/{id}/summary"))).await;
+        let seen = &all["summaries"][index];
+        assert_eq!(seen["monitor"], id, "{all:#}");
+        for number in [
+            "count", "ok", "failed", "missed", "uptime", "p50_us", "p99_us",
+        ] {
+            assert_eq!(seen[number], one[number], "{number}: {all:#}");
+        }
+    }
+    let (_, phases) = get(up, &question("monitors/good/phases?step=1h&by_region=true")).await;
+    let bucket = &phases["buckets"][0];
+    assert_eq!(bucket["region"], "local", "{phases:#}");
+    assert!(
+        bucket["mean_us"]["wait"].as_u64().unwrap() > 0,
+        "{phases:#}"
+    );
+    assert_eq!(bucket["mean_us"]["tls"], Value::Null);
+    let (_, heat) = get(up, &question("monitors/good/heatmap?step=1h")).await;
+    let counts = heat["buckets"].as_array().unwrap().iter();
+    let counts = counts.flat_map(|it| it["counts"].as_array().unwrap());
+    let measured: u64 = counts.map(|it| it.as_u64().unwrap()).sum();
+    assert_eq!(measured, all["summaries"][1]["ok"], "{heat:#}");
+    let (_, reasons) = get(up, &question("monitors/bad/reasons")).await;
+    let first = &reasons["reasons"][0];
+    assert_eq!(
+        (&first["reason"], &first["outcome"]),
+        (&"http_status".into(), &"failed".into())
+    );
+    assert_eq!(first["count"], all["summaries"][0]["failed"], "{reasons:#}");
+    for (status, is_found) in [(503, true), (200, false)] {
+        let (_, rows) = get(
+            up,
+            &question(&format!("monitors/bad/results?status={status}")),
+        )
+        .await;
+        assert_eq!(
+            !rows["results"].as_array().unwrap().is_empty(),
+            is_found,
+            "{rows:#}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod audit;
 mod bearer;
 mod caller;
 mod channels;
+mod charts;
 mod check;
 mod cron;
 mod extract;
@@ -149,6 +150,7 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(monitors::router())
         .merge(heartbeats::router())
         .merge(results::router())
+        .merge(charts::router())
         .merge(outcomes::router())
         .merge(runs::router())
         .merge(fleet::router())

@@ -177,7 +177,7 @@ struct CheckerName {
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes what Phases serializes to")]
-struct PhasesBody {
+pub(crate) struct PhasesBody {
     #[schema(nullable = false)]
     dns: Option<u64>,
     #[schema(nullable = false)]

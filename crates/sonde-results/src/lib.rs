@@ -9,15 +9,17 @@ pub mod conformance;
 pub mod libsql;
 mod query;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sonde_core::{
-    Balance, CheckResult, DispatchGap, LedgerEntry, MonitorId, Timestamp, WorkspaceId,
+    Balance, CheckResult, DispatchGap, LedgerEntry, MonitorId, Region, Timestamp, WorkspaceId,
 };
 
 pub use query::{
-    Bucket, ChartBucket, ChartQuery, Cursor, ResultPage, ResultQuery, Summary, TimeRange,
+    Bucket, ChartBucket, ChartQuery, Cursor, HeatCell, LATENCY_BANDS, PhaseBucket, ReasonCount,
+    ResultPage, ResultQuery, Summary, TimeRange,
 };
 
 /// The store failed, by what the caller can do about it.
@@ -88,6 +90,13 @@ pub trait Results: Send + Sync {
         range: TimeRange,
     ) -> Result<Summary>;
 
+    /// The summary of every monitor that has one.
+    async fn overview(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+    ) -> Result<HashMap<MonitorId, Summary>>;
+
     /// The same per monitor and bucket of `step`, without empty buckets, for every monitor or one.
     async fn series(
         &self,
@@ -99,6 +108,22 @@ pub trait Results: Send + Sync {
 
     /// One monitor's rows summed up per bucket, oldest first, without empty buckets.
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>>;
+
+    /// Where the time went, per bucket, oldest first, without empty buckets.
+    async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>>;
+
+    /// How latency was distributed, per bucket, oldest first; from rows alone, and for all regions together even where
+    /// `by_region` says otherwise.
+    async fn heat(&self, query: &ChartQuery) -> Result<Vec<HeatCell>>;
+
+    /// Why scheduled rows are not ok, most frequent first; from rows alone.
+    async fn reasons(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+        region: Option<&Region>,
+    ) -> Result<Vec<ReasonCount>>;
 
     /// What was scheduled against what came of it, per minute and region in `range`, oldest first.
     async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>>;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sonde_core::{
-    CheckResult, MonitorId, Outcome, Reason, Region, RunId, Timestamp, Trigger, WorkspaceId,
+    CheckResult, MonitorId, Outcome, Phases, Reason, Region, RunId, Timestamp, Trigger, WorkspaceId,
 };
 
 use crate::ResultsError;
@@ -28,6 +28,8 @@ pub struct ResultQuery {
     pub outcome: Option<Outcome>,
     pub reason: Option<Reason>,
     pub trigger: Option<Trigger>,
+    /// HTTP status of the last answer.
+    pub status: Option<u16>,
     /// Where the previous page ended.
     pub after: Option<Cursor>,
     /// At most this many rows.
@@ -128,6 +130,85 @@ pub struct ChartBucket {
     pub summary: Summary,
     /// Mean latency of executed, not failed checks.
     pub mean_us: Option<u64>,
+}
+
+/// A part of a chart of phases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseBucket {
+    pub start: Timestamp,
+    /// Where buckets are by region.
+    pub region: Option<Region>,
+    /// Each phase's mean over the measured checks in which it happened.
+    pub mean_us: Phases,
+}
+
+/// Bounds between bands of latency in microseconds, ascending: 1-2-5 from 1 ms, up to 30 s. A band ends before its
+/// bound, and one band more has what is as long as the last bound or longer.
+pub const LATENCY_BANDS: [u64; 15] = [
+    1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000,
+    5_000_000, 10_000_000, 20_000_000, 30_000_000,
+];
+
+/// A cell of a heat map that is not empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeatCell {
+    pub start: Timestamp,
+    /// How many of [`LATENCY_BANDS`] the latency reached.
+    pub band: u8,
+    /// Measured checks: executed, not failed, outside maintenance, and with a latency.
+    pub count: u64,
+}
+
+/// The band of a latency, as SQL that both stores read.
+pub(crate) fn band_of(latency: &str) -> String {
+    let below = LATENCY_BANDS.iter().enumerate();
+    let below = below.map(|(band, bound)| format!("WHEN {latency} < {bound} THEN {band} "));
+    let last = LATENCY_BANDS.len();
+    format!("CASE {}ELSE {last} END", below.collect::<String>())
+}
+
+/// How often scheduled checks were not ok for the same reason, in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReasonCount {
+    pub reason: Option<Reason>,
+    pub outcome: Outcome,
+    pub region: Region,
+    pub count: u64,
+    /// The newest one's slot.
+    pub last: Timestamp,
+}
+
+impl ReasonCount {
+    /// From what a store has of it; what cannot be read is reported in the log and left out, as rows are.
+    pub(crate) fn read(
+        (reason, outcome, region): (&str, &str, &str),
+        count: u64,
+        last: i64,
+    ) -> Option<Self> {
+        let read = || {
+            Some(Self {
+                reason: match reason {
+                    "" => None,
+                    name => Some(Reason::from_name(name)?),
+                },
+                outcome: Outcome::from_name(outcome)?,
+                region: Region::new(region).ok()?,
+                count,
+                last: Timestamp::from_micros(last),
+            })
+        };
+        let found = read();
+        if found.is_none() {
+            tracing::error!(
+                reason,
+                outcome,
+                region,
+                count,
+                "stored results are unreadable and left out"
+            );
+        }
+        found
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,16 @@
 //! What was seen: rows, what they add up to, and how that compares.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sonde_core::{CheckKey, CheckResult, MonitorId, Region, RunId, Scope, Timestamp};
-use sonde_results::{ChartBucket, ChartQuery, ResultPage, ResultQuery, Summary, TimeRange};
+use sonde_results::{
+    ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, ResultPage, ResultQuery, Summary,
+    TimeRange,
+};
 
 use crate::access::{Access, Permit};
-use crate::{Result, ServiceError};
+use crate::{Result, ServiceError, monitors};
 
 const DAY: Duration = Duration::from_hours(24);
 /// A bucket of a chart that holds whatever there is: from 1970 to 2069.
@@ -82,17 +86,21 @@ impl Access {
         })
     }
 
-    /// The summary of every monitor that the caller sees.
-    pub async fn summaries(
-        &self,
-        range: TimeRange,
-    ) -> Result<std::collections::HashMap<MonitorId, Summary>> {
-        let mut all = std::collections::HashMap::new();
-        for view in self.overview().await? {
-            let found = self.summary(&view.monitor.id, None, range).await?;
-            all.insert(view.monitor.id, found.summary);
-        }
-        Ok(all)
+    /// The summaries of all monitors that exist, that the caller sees, and that had results in the range.
+    pub async fn summaries(&self, range: TimeRange) -> Result<HashMap<MonitorId, Summary>> {
+        let permit = self.visible(Scope::ResultsRead)?;
+        let workspace = permit.workspace();
+        let (existing, summaries) = tokio::join!(
+            permit.store().monitors(workspace),
+            permit.results().overview(workspace, range)
+        );
+        let existing = existing?;
+        monitors::log_unreadable(&existing.unreadable);
+        let existing: HashSet<&MonitorId> =
+            existing.monitors.iter().map(|it| &it.value.id).collect();
+        let mut summaries = summaries?;
+        summaries.retain(|monitor, _| permit.sees(monitor) && existing.contains(monitor));
+        Ok(summaries)
     }
 
     /// Each region by itself, over the whole range.
@@ -111,12 +119,41 @@ impl Access {
 
     /// One monitor over time; `query.workspace` is ours.
     pub async fn chart(&self, query: ChartQuery) -> Result<Vec<ChartBucket>> {
+        let (permit, query) = self.charted(query).await?;
+        Ok(permit.results().chart(&query).await?)
+    }
+
+    /// Where its time went; `query.workspace` is ours.
+    pub async fn phases(&self, query: ChartQuery) -> Result<Vec<PhaseBucket>> {
+        let (permit, query) = self.charted(query).await?;
+        Ok(permit.results().phases(&query).await?)
+    }
+
+    /// How its latency was distributed; `query.workspace` is ours.
+    pub async fn heat(&self, query: ChartQuery) -> Result<Vec<HeatCell>> {
+        let (permit, query) = self.charted(query).await?;
+        Ok(permit.results().heat(&query).await?)
+    }
+
+    /// Why its results were not ok.
+    pub async fn reasons(
+        &self,
+        monitor: &MonitorId,
+        range: TimeRange,
+        region: Option<&Region>,
+    ) -> Result<Vec<ReasonCount>> {
+        let permit = self.on_existing(monitor).await?;
+        let (results, workspace) = (permit.results(), permit.workspace());
+        Ok(results.reasons(workspace, monitor, range, region).await?)
+    }
+
+    async fn charted(&self, query: ChartQuery) -> Result<(Permit<'_>, ChartQuery)> {
         let permit = self.on_existing(&query.monitor).await?;
         let query = ChartQuery {
             workspace: permit.workspace().clone(),
             ..query
         };
-        Ok(permit.results().chart(&query).await?)
+        Ok((permit, query))
     }
 
     async fn on_existing(&self, monitor: &MonitorId) -> Result<Permit<'_>> {

@@ -135,6 +135,7 @@ fn query(
         outcome: asked.get("outcome").and_then(Outcome::from_name),
         reason: asked.get("reason").and_then(Reason::from_name),
         trigger: asked.get("trigger").and_then(trigger),
+        status: asked.get("status").and_then(|it| it.parse().ok()),
         after: cursor.transpose().map_err(|_| PageError::NotFound)?,
         limit: SHOWN,
     })

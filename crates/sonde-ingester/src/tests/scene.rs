@@ -1,6 +1,6 @@
 //! What an ingester's tests stand on: the in-process queue, and a results file that can be told to fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use sonde_queue::{
 };
 use sonde_results::libsql::LibsqlResults;
 use sonde_results::{
-    Bucket, ChartBucket, ChartQuery, ResultPage, ResultQuery, Results, ResultsError, Summary,
-    TimeRange,
+    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, ResultPage, ResultQuery,
+    Results, ResultsError, Summary, TimeRange,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
@@ -120,6 +120,32 @@ impl Results for Unwell {
 
     async fn chart(&self, query: &ChartQuery) -> Answer<Vec<ChartBucket>> {
         self.store.chart(query).await
+    }
+
+    async fn phases(&self, query: &ChartQuery) -> Answer<Vec<PhaseBucket>> {
+        self.store.phases(query).await
+    }
+
+    async fn heat(&self, query: &ChartQuery) -> Answer<Vec<HeatCell>> {
+        self.store.heat(query).await
+    }
+
+    async fn reasons(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+        region: Option<&Region>,
+    ) -> Answer<Vec<ReasonCount>> {
+        self.store.reasons(workspace, monitor, range, region).await
+    }
+
+    async fn overview(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+    ) -> Answer<HashMap<MonitorId, Summary>> {
+        self.store.overview(workspace, range).await
     }
 
     async fn summary(

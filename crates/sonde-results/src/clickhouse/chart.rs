@@ -37,11 +37,8 @@ struct ExactRow {
 
 impl ClickhouseResults {
     pub(super) async fn read_chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
-        let step = i64::try_from(query.step.as_micros())
-            .unwrap_or(i64::MAX)
-            .max(1);
-        let scope = Scope::new(&query.workspace, Some(&query.monitor), query.range)
-            .of_regions(query.region.as_ref(), query.by_region);
+        let step = step_of(query);
+        let scope = Scope::of_chart(query);
         let sources = self.sources(&scope, Some(step)).await?;
         let sql = format!(
             "SELECT ?fields FROM (SELECT start, place,
@@ -83,17 +80,25 @@ GROUP BY start, place) ORDER BY start, place",
     }
 }
 
+pub(super) fn step_of(query: &ChartQuery) -> i64 {
+    let step = i64::try_from(query.step.as_micros());
+    step.unwrap_or(i64::MAX).max(1)
+}
+
+/// The region that a place names.
+pub(super) fn region_of(place: &str) -> Result<Option<Region>> {
+    if place.is_empty() {
+        return Ok(None);
+    }
+    let region = Region::new(place);
+    let region = region.map_err(|error| ResultsError::Corrupt(error.into()));
+    region.map(Some)
+}
+
 fn bucket(row: ChartRow) -> Result<ChartBucket> {
-    let region = match row.place.as_str() {
-        "" => None,
-        region => {
-            let region = Region::new(region);
-            Some(region.map_err(|error| ResultsError::Corrupt(error.into()))?)
-        }
-    };
     Ok(ChartBucket {
         start: Timestamp::from_micros(row.start),
-        region,
+        region: region_of(&row.place)?,
         mean_us: row.latency_sum_us.checked_div(row.latency_count),
         summary: summary(&SummaryRow {
             ok: row.ok,

@@ -3,10 +3,12 @@
 //! Rows that arrive again are merged by the store itself, by [`sonde_core::rank`]; rollups are recomputed from merged rows
 //! and never counted up. [`ClickhouseResults::migrate`] owns the schema; everything else only uses it.
 
+mod breakdown;
 mod chart;
 mod error;
 mod migrate;
 mod options;
+mod overview;
 mod read;
 mod rollup;
 mod row;
@@ -18,6 +20,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,12 +32,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::ring;
 use sonde_core::{
-    Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, Timestamp, WorkspaceId,
+    Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, Region, Timestamp,
+    WorkspaceId,
 };
 
 use crate::{
-    Bucket, ChartBucket, ChartQuery, Result, ResultPage, ResultQuery, Results, ResultsError,
-    Summary, TimeRange,
+    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, ResultPage,
+    ResultQuery, Results, ResultsError, Summary, TimeRange,
 };
 use error::{Failure, unavailable};
 use schema::Dialect;
@@ -196,6 +200,32 @@ impl Results for ClickhouseResults {
 
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
         self.read_chart(query).await
+    }
+
+    async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>> {
+        self.read_phases(query).await
+    }
+
+    async fn heat(&self, query: &ChartQuery) -> Result<Vec<HeatCell>> {
+        self.read_heat(query).await
+    }
+
+    async fn reasons(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+        region: Option<&Region>,
+    ) -> Result<Vec<ReasonCount>> {
+        self.read_reasons(workspace, monitor, range, region).await
+    }
+
+    async fn overview(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+    ) -> Result<HashMap<MonitorId, Summary>> {
+        self.read_overview(workspace, range).await
     }
 
     async fn summary(

@@ -49,7 +49,9 @@ impl ClickhouseResults {
         let outcome = query.outcome.map(sonde_core::Outcome::as_str);
         let reason = query.reason.map(sonde_core::Reason::as_str);
         let trigger = query.trigger.map(sonde_core::Trigger::as_str);
+        let status = query.status.map(|status| status.to_string());
         let filters = [
+            ("http_status", status.as_deref()),
             ("region", region),
             ("outcome", outcome),
             ("reason", reason),

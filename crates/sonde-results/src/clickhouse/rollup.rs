@@ -40,7 +40,28 @@ pub(super) fn counts() -> String {
     )
 }
 
-const PHASES: [&str; 6] = ["dns", "connect", "tls", "send", "wait", "receive"];
+/// In how many of the measured each phase happened and how long it took altogether, from rows.
+pub(super) fn phase_sums() -> String {
+    let sums = PHASES.map(|phase| {
+        let (of, has) = (
+            format!("{phase}_us"),
+            format!("{MEASURED} AND {phase}_us IS NOT NULL"),
+        );
+        format!(
+            "countIf({has}) AS {phase}_count, sumIf(assumeNotNull({of}), {has}) AS {phase}_sum_us"
+        )
+    });
+    sums.join(",\n    ")
+}
+
+/// The columns of [`phase_sums`].
+pub(super) fn phase_columns() -> String {
+    PHASES
+        .map(|phase| format!("{phase}_count, {phase}_sum_us"))
+        .join(", ")
+}
+
+pub(super) const PHASES: [&str; 6] = ["dns", "connect", "tls", "send", "wait", "receive"];
 
 const COLUMNS: [&str; 10] = [
     "ok",
@@ -203,13 +224,6 @@ fn spans(hours: &[DirtyHour], unit: u32) -> Vec<(u32, u32)> {
 }
 
 fn quarters_sql(notes: &Notes, (from, to): (u32, u32), computed_at: i64) -> String {
-    let phases: Vec<String> = PHASES
-        .iter()
-        .map(|phase| {
-            let (of, has) = (format!("{phase}_us"), format!("{MEASURED} AND {phase}_us IS NOT NULL"));
-            format!("countIf({has}) AS {phase}_count, sumIf(assumeNotNull({of}), {has}) AS {phase}_sum_us")
-        })
-        .collect();
     let (from, to) = (date(from), date(to));
     format!(
         "INSERT INTO rollup_15m (workspace, monitor, bucket, region, {}, computed_at)
@@ -223,7 +237,7 @@ AND (workspace, monitor, toStartOfFifteenMinutes(slot)) IN (
 GROUP BY workspace, monitor, bucket, region",
         columns(),
         counts(),
-        phases.join(",\n    "),
+        phase_sums(),
         at(computed_at),
         notes.sql()
     )
@@ -260,11 +274,10 @@ GROUP BY workspace, monitor, day, region",
 
 /// In the order of [`quarters_sql`].
 fn columns() -> String {
-    let phases = PHASES.map(|phase| format!("{phase}_count, {phase}_sum_us"));
     format!(
         "{}, latency_sketch, {}",
         COLUMNS.join(", "),
-        phases.join(", ")
+        phase_columns()
     )
 }
 

@@ -11,10 +11,10 @@ use clickhouse::Row;
 use serde::Deserialize;
 use sonde_core::{MonitorId, Region, Timestamp, WorkspaceId};
 
-use super::rollup::{MEASURED, counts};
+use super::rollup::{MEASURED, counts, phase_columns, phase_sums};
 use super::schema::{QUANTILES, at, literal};
 use super::{ClickhouseResults, clamped};
-use crate::{Bucket, Result, ResultsError, Summary, TimeRange};
+use crate::{Bucket, ChartQuery, Result, ResultsError, Summary, TimeRange};
 
 /// Ranges up to this are read from rows alone.
 const SHORT: i64 = 86_400 * SECOND;
@@ -55,7 +55,7 @@ struct BucketRow {
     latency_sum_us: u64,
 }
 
-const SUMS: &str =
+pub(super) const SUMS: &str =
     "sum(ok) AS ok, sum(degraded) AS degraded, sum(failed) AS failed, sum(missed) AS missed,
     sum(latency_count) AS latency_count";
 
@@ -93,9 +93,8 @@ FROM (\n{}\n))",
             "SELECT ?fields FROM (
 SELECT arraySort(groupArrayIf(assumeNotNull(total_us), {MEASURED})) AS sorted, length(sorted) AS latency_count,
     arrayMap(p -> sorted[intDiv(length(sorted) * p + 99, 100)], [50, 75, 90, 95, 99]) AS quantiles
-FROM check_results FINAL WHERE {} AND {})",
-            scope.rows(),
-            slots(scope.from, scope.to)
+FROM {})",
+            scope.all_rows()
         );
         self.ask(self.client.query(&sql).fetch_one::<ExactRow>())
             .await
@@ -161,8 +160,35 @@ GROUP BY monitor, start) ORDER BY monitor, start",
     }
 }
 
+/// What is summed up.
+#[derive(Clone, Copy)]
+enum Sums {
+    Outcomes,
+    Phases,
+}
+
+impl Sums {
+    fn of_rows(self) -> String {
+        match self {
+            Self::Outcomes => counts(),
+            Self::Phases => phase_sums(),
+        }
+    }
+
+    fn of_rollups(self) -> String {
+        match self {
+            Self::Outcomes => "ok, degraded, failed, missed,
+    ok_in_maintenance, degraded_in_maintenance, failed_in_maintenance, missed_in_maintenance,
+    latency_count, latency_sum_us, latency_sketch"
+                .to_owned(),
+            Self::Phases => phase_columns(),
+        }
+    }
+}
+
 /// Whose checks, and from when to when in microseconds.
 pub(super) struct Scope {
+    sums: Sums,
     who: String,
     /// Of one region only.
     region: Option<String>,
@@ -184,6 +210,7 @@ impl Scope {
         }
         let from = clamped(range.from);
         Self {
+            sums: Sums::Outcomes,
             who,
             region: None,
             by_region: false,
@@ -197,6 +224,19 @@ impl Scope {
         Self {
             region,
             by_region,
+            ..self
+        }
+    }
+
+    /// Of one monitor over time.
+    pub(super) fn of_chart(query: &ChartQuery) -> Self {
+        Self::new(&query.workspace, Some(&query.monitor), query.range)
+            .of_regions(query.region.as_ref(), query.by_region)
+    }
+
+    pub(super) fn of_phases(self) -> Self {
+        Self {
+            sums: Sums::Phases,
             ..self
         }
     }
@@ -221,13 +261,22 @@ impl Scope {
         format!("{} AND trigger = 'schedule'", self.these())
     }
 
+    /// All rows in the range.
+    pub(super) fn all_rows(&self) -> String {
+        format!(
+            "check_results FINAL WHERE {} AND {}",
+            self.rows(),
+            slots(self.from, self.to)
+        )
+    }
+
     fn rows_by(&self, step: Option<i64>, which: &str) -> String {
         let start = step.map_or("toInt64(0)".to_owned(), start_of);
         format!(
             "SELECT monitor, {start} AS start, {} AS place, {}
 FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
             self.place(),
-            counts(),
+            self.sums.of_rows(),
             self.rows()
         )
     }
@@ -238,11 +287,10 @@ FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
             "SELECT {} AS start, {} AS place,
     arraySort(groupArrayIf(assumeNotNull(total_us), {MEASURED})) AS sorted, length(sorted) AS latency_count,
     arrayMap(p -> sorted[intDiv(length(sorted) * p + 99, 100)], [50, 75, 90, 95, 99]) AS quantiles
-FROM check_results FINAL WHERE {} AND {} GROUP BY start, place",
+FROM {} GROUP BY start, place",
             start_of(step),
             self.place(),
-            self.rows(),
-            slots(self.from, self.to)
+            self.all_rows()
         )
     }
 
@@ -251,11 +299,10 @@ FROM check_results FINAL WHERE {} AND {} GROUP BY start, place",
             format!("intDiv(toInt64(toUnixTimestamp(bucket)) * 1000000, {step}) * {step}")
         });
         format!(
-            "SELECT monitor, {start} AS start, {} AS place, ok, degraded, failed, missed,
-    ok_in_maintenance, degraded_in_maintenance, failed_in_maintenance, missed_in_maintenance,
-    latency_count, latency_sum_us, latency_sketch
+            "SELECT monitor, {start} AS start, {} AS place, {}
 FROM {table} FINAL WHERE {} AND {which}",
             self.place(),
+            self.sums.of_rollups(),
             self.these()
         )
     }
@@ -274,7 +321,7 @@ AND noted_at > {} AND bucket >= now() - toIntervalSecond({})",
 }
 
 /// The beginning of a row's bucket.
-fn start_of(step: i64) -> String {
+pub(super) fn start_of(step: i64) -> String {
     format!("intDiv(toUnixTimestamp64Micro(slot), {step}) * {step}")
 }
 

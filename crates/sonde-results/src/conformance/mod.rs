@@ -11,11 +11,15 @@ use sonde_core::{
 
 use crate::{Bucket, ChartBucket, ChartQuery, Cursor, ResultQuery, Results, Summary, TimeRange};
 
+mod dashboards;
 mod fidelity;
 mod ledger;
+mod naive;
 
+pub use dashboards::*;
 pub use fidelity::*;
 pub use ledger::*;
+pub use naive::Rows;
 
 const EVER: TimeRange = TimeRange {
     from: Timestamp::UNIX_EPOCH,
@@ -120,6 +124,7 @@ fn query() -> ResultQuery {
         outcome: None,
         reason: None,
         trigger: None,
+        status: None,
         after: None,
         limit: 1_000,
     }
@@ -527,6 +532,8 @@ macro_rules! results_conformance {
             an_executed_check_that_was_missed_before_counts_once,
             the_ledger_keeps_the_highest_count_of_a_class,
             gaps_are_found_by_what_they_overlap,
+            dashboards_show_what_the_rows_say,
+            pages_are_filtered_by_the_status_of_the_answer,
         );
     };
     (@tests $backend:ident, $fresh:expr; $($test:ident),+ $(,)?) => {

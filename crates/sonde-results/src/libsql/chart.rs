@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use sonde_core::{Outcome, Region, Timestamp};
 use sonde_libsql::libsql::{Connection, Row, Value};
 
-use super::read::{collect, nearest_rank, outcome, share};
+use super::read::{collect, outcome};
+use super::summary::{rank, share};
 use super::{corrupt, signed};
 use crate::{ChartBucket, ChartQuery, Result, Summary};
 
 /// Where a row counts: the bucket's start, and the region where buckets are by region.
-type Place = (i64, String);
+pub(super) type Place = (i64, String);
 
 /// What is gathered of one bucket.
 #[derive(Default)]
@@ -60,7 +61,7 @@ AND NOT in_maintenance AND total_us IS NOT NULL ORDER BY start, place, total_us"
     buckets.into_iter().map(bucket).collect()
 }
 
-fn parameters(query: &ChartQuery) -> Vec<Value> {
+pub(super) fn parameters(query: &ChartQuery) -> Vec<Value> {
     let step = u64::try_from(query.step.as_micros()).unwrap_or(u64::MAX);
     let region = query.region.as_ref();
     let region = region.map(|region| region.as_str().to_owned());
@@ -74,8 +75,16 @@ fn parameters(query: &ChartQuery) -> Vec<Value> {
     ]
 }
 
-fn place(row: &Row) -> Result<Place> {
+pub(super) fn place(row: &Row) -> Result<Place> {
     Ok((row.get(0)?, row.get(1)?))
+}
+
+/// The region that a place names.
+pub(super) fn region_of(place: &str) -> Result<Option<Region>> {
+    match place {
+        "" => Ok(None),
+        region => Ok(Some(Region::new(region).map_err(corrupt)?)),
+    }
 }
 
 impl Gathered {
@@ -108,19 +117,11 @@ fn bucket(((start, region), gathered): (Place, Gathered)) -> Result<ChartBucket>
         latencies,
     } = gathered;
     summary.uptime = share(up, executed);
-    summary.p50_us = nearest_rank(&latencies, 50);
-    summary.p75_us = nearest_rank(&latencies, 75);
-    summary.p90_us = nearest_rank(&latencies, 90);
-    summary.p95_us = nearest_rank(&latencies, 95);
-    summary.p99_us = nearest_rank(&latencies, 99);
+    rank(&mut summary, &latencies);
     let count = u64::try_from(latencies.len()).unwrap_or(u64::MAX);
-    let region = match region.as_str() {
-        "" => None,
-        region => Some(Region::new(region).map_err(corrupt)?),
-    };
     Ok(ChartBucket {
         start: Timestamp::from_micros(start),
-        region,
+        region: region_of(&region)?,
         mean_us: latencies.iter().sum::<u64>().checked_div(count),
         summary,
     })

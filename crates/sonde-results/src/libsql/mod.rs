@@ -1,22 +1,26 @@
 //! The libSQL backend: one local file with one writer, and a snapshot of its own for every question.
 
+mod breakdown;
 mod chart;
+mod fill;
 mod journal;
 mod read;
 mod schema;
+mod summary;
 mod write;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sonde_core::{
-    Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, RunId, Timestamp,
+    Balance, CheckKey, CheckResult, DispatchGap, LedgerEntry, MonitorId, Region, RunId, Timestamp,
     WorkspaceId,
 };
 use sonde_libsql::libsql::{self, Connection, Value};
@@ -24,8 +28,8 @@ use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
 
 use crate::{
-    Bucket, ChartBucket, ChartQuery, Result, ResultPage, ResultQuery, Results, ResultsError,
-    Summary, TimeRange,
+    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, ResultPage,
+    ResultQuery, Results, ResultsError, Summary, TimeRange,
 };
 use writer::Writer;
 
@@ -33,6 +37,8 @@ pub use journal::{Accounting, Dispatch, Recovered};
 
 /// Rows that are deleted in one transaction, so that writers never wait long.
 const PRUNE_CHUNK: u32 = 2_000;
+/// The same for rows of earlier releases that are completed: these are read and written.
+const FILL_CHUNK: u32 = 1_000;
 
 /// Results, ledger and journal of one machine in one file.
 pub struct LibsqlResults {
@@ -62,6 +68,21 @@ impl LibsqlResults {
             deleted += chunk.deleted;
             if chunk.last {
                 return Ok(deleted);
+            }
+        }
+    }
+
+    /// Completes what an earlier release stored, in chunks, and goes on where it was broken off; returns how many rows
+    /// that were. Answers are the same before and after it, which makes them fast.
+    pub async fn fill(&self) -> Result<u64> {
+        let mut filled = 0;
+        loop {
+            let chunk = self
+                .write(async move |writer| fill::fill(writer, FILL_CHUNK).await)
+                .await?;
+            match chunk {
+                Some(rows) => filled += rows,
+                None => return Ok(filled),
             }
         }
     }
@@ -141,6 +162,43 @@ impl Results for LibsqlResults {
             .await
     }
 
+    async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>> {
+        let query = query.clone();
+        self.read(async move |connection| breakdown::phases(connection, &query).await)
+            .await
+    }
+
+    async fn heat(&self, query: &ChartQuery) -> Result<Vec<HeatCell>> {
+        let query = query.clone();
+        self.read(async move |connection| breakdown::heat(connection, &query).await)
+            .await
+    }
+
+    async fn reasons(
+        &self,
+        workspace: &WorkspaceId,
+        monitor: &MonitorId,
+        range: TimeRange,
+        region: Option<&Region>,
+    ) -> Result<Vec<ReasonCount>> {
+        let (workspace, monitor) = (workspace.clone(), monitor.clone());
+        let region = region.cloned();
+        self.read(async move |connection| {
+            breakdown::reasons(connection, &workspace, &monitor, range, region.as_ref()).await
+        })
+        .await
+    }
+
+    async fn overview(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+    ) -> Result<HashMap<MonitorId, Summary>> {
+        let workspace = workspace.clone();
+        self.read(async move |connection| summary::overview(connection, &workspace, range).await)
+            .await
+    }
+
     async fn summary(
         &self,
         workspace: &WorkspaceId,
@@ -149,7 +207,7 @@ impl Results for LibsqlResults {
     ) -> Result<Summary> {
         let (workspace, monitor) = (workspace.clone(), monitor.clone());
         self.read(async move |connection| {
-            read::summary(connection, &workspace, &monitor, range).await
+            summary::summary(connection, &workspace, &monitor, range).await
         })
         .await
     }

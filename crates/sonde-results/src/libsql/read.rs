@@ -10,7 +10,7 @@ use sonde_libsql::libsql::params::IntoParams;
 use sonde_libsql::libsql::{Connection, Row, Value, params};
 
 use super::{corrupt, run_id_value, signed};
-use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, Summary, TimeRange};
+use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, TimeRange};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -28,7 +28,8 @@ pub(super) async fn collect<T>(
     Ok(values)
 }
 
-/// The primary key backwards, from the cursor or the range's end, so that nothing is sorted or skipped.
+/// The primary key backwards, from the cursor or the range's end, so that nothing is sorted or skipped. Bodies are
+/// looked at for the rows that are shown, and for those of an earlier release.
 pub(super) async fn page(connection: &Connection, query: &ResultQuery) -> Result<ResultPage> {
     const PAGE: &str = "
 SELECT b.body, r.slot, r.region, r.run_id
@@ -36,8 +37,12 @@ FROM check_results r CROSS JOIN result_bodies b ON b.id = r.body
 WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot >= ?3
 AND (r.slot, r.region, r.run_id) < (?4, ?5, ?6)
 AND (?7 IS NULL OR r.region = ?7) AND (?8 IS NULL OR r.outcome = ?8)
-AND (?9 IS NULL OR r.trigger = ?9) AND (?10 IS NULL OR b.body ->> '$.reason' = ?10)
-ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?11";
+AND (?9 IS NULL OR r.trigger = ?9)
+AND (?10 IS NULL OR r.http_status IS NULL OR r.reason = ?10)
+AND (?10 IS NULL OR r.http_status IS NOT NULL OR b.body ->> '$.reason' = ?10)
+AND (?11 IS NULL OR r.http_status IS NULL OR r.http_status = ?11)
+AND (?11 IS NULL OR r.http_status IS NOT NULL OR b.body ->> '$.http.status' = ?11)
+ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?12";
     let end = (query.range.to, "", RunId::SCHEDULED);
     let cursor = query.after.as_ref();
     let before = cursor.map_or(end, |after| {
@@ -58,6 +63,7 @@ ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?11";
         query.outcome.map(|outcome| outcome.as_str().to_owned()),
         query.trigger.map(|trigger| trigger.as_str().to_owned()),
         query.reason.map(|reason| reason.as_str().to_owned()),
+        query.status.map(i64::from),
         i64::from(query.limit) + 1,
     ];
     let mut rows = collect(connection, PAGE, params, |row| {
@@ -140,71 +146,6 @@ SELECT b.body FROM found CROSS JOIN result_bodies b ON b.id = found.body ORDER B
     let params = (workspace.as_str(), from.as_micros(), limit);
     let rows = collect(connection, RECENT, params, readable).await?;
     Ok(rows.into_iter().flatten().collect())
-}
-
-pub(super) async fn summary(
-    connection: &Connection,
-    workspace: &WorkspaceId,
-    monitor: &MonitorId,
-    range: TimeRange,
-) -> Result<Summary> {
-    const COUNTS: &str = "
-SELECT outcome, in_maintenance, count(*) FROM check_results
-WHERE workspace = ?1 AND monitor = ?2 AND slot >= ?3 AND slot < ?4 AND trigger = 'schedule'
-GROUP BY outcome, in_maintenance";
-    const LATENCIES: &str = "
-SELECT total_us FROM check_results
-WHERE workspace = ?1 AND monitor = ?2 AND slot >= ?3 AND slot < ?4 AND trigger = 'schedule'
-AND outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NULL";
-    let params = || {
-        let (from, to) = (range.from.as_micros(), range.to.as_micros());
-        (workspace.as_str(), monitor.as_str(), from, to)
-    };
-    let counts = collect(connection, COUNTS, params(), |row| {
-        Ok((
-            outcome(row.get_str(0)?)?,
-            row.get::<bool>(1)?,
-            row.get::<u64>(2)?,
-        ))
-    });
-    let mut summary = Summary::default();
-    let (mut up, mut executed) = (0, 0);
-    for (outcome, in_maintenance, count) in counts.await? {
-        *match outcome {
-            Outcome::Ok => &mut summary.ok,
-            Outcome::Degraded => &mut summary.degraded,
-            Outcome::Failed => &mut summary.failed,
-            Outcome::Missed => &mut summary.missed,
-        } += count;
-        if !in_maintenance && outcome.is_executed() {
-            executed += count;
-            up += if outcome.is_up() { count } else { 0 };
-        }
-    }
-    summary.uptime = share(up, executed);
-    let mut latencies: Vec<u64> =
-        collect(connection, LATENCIES, params(), |row| Ok(row.get(0)?)).await?;
-    latencies.sort_unstable();
-    summary.p50_us = nearest_rank(&latencies, 50);
-    summary.p75_us = nearest_rank(&latencies, 75);
-    summary.p90_us = nearest_rank(&latencies, 90);
-    summary.p95_us = nearest_rank(&latencies, 95);
-    summary.p99_us = nearest_rank(&latencies, 99);
-    Ok(summary)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of checks are far below 2^53"
-)]
-pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
-}
-
-/// The smallest value that at least `percent` of the `sorted` values do not exceed.
-pub(super) fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.checked_sub(1)?).copied()
 }
 
 /// Monitor by monitor, so that other times of other monitors are never read.

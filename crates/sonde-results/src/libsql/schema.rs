@@ -1,7 +1,7 @@
 //! Tables and how they came to be. A migration that was released is never edited.
 
 /// What leads from each version (`PRAGMA user_version`) to the next.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, DEADLINES];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, DEADLINES, BREAKDOWNS];
 
 /// Numbers and bodies are apart so that statistics read few pages; a body's id never changes, so what points to it
 /// follows every merge. Times are microseconds since the epoch.
@@ -69,3 +69,22 @@ CREATE TABLE watermark (
 
 /// Until when what was scheduled may rightly be on its way; unknown for what older releases took down.
 const DEADLINES: &str = "ALTER TABLE ledger ADD COLUMN deadline INTEGER";
+
+/// What charts break down, out of the bodies. Rows whose `http_status` is NULL are of an earlier release and have it only
+/// there; their slots are before that in `unfilled`. Zero stands for no answer.
+const BREAKDOWNS: &str = "
+ALTER TABLE check_results ADD COLUMN reason TEXT;
+ALTER TABLE check_results ADD COLUMN http_status INTEGER;
+ALTER TABLE check_results ADD COLUMN dns_us INTEGER;
+ALTER TABLE check_results ADD COLUMN connect_us INTEGER;
+ALTER TABLE check_results ADD COLUMN tls_us INTEGER;
+ALTER TABLE check_results ADD COLUMN send_us INTEGER;
+ALTER TABLE check_results ADD COLUMN wait_us INTEGER;
+ALTER TABLE check_results ADD COLUMN receive_us INTEGER;
+
+CREATE TABLE unfilled (
+    only INTEGER PRIMARY KEY CHECK (only = 0),
+    before INTEGER NOT NULL
+) STRICT;
+INSERT INTO unfilled SELECT 0, slot + 1 FROM check_results ORDER BY slot DESC LIMIT 1;
+";

@@ -1,6 +1,6 @@
 //! What changes rows of results. Which of two results stays is decided by `sonde_core::merge` alone.
 
-use sonde_core::{CheckResult, Timestamp, Trigger, merge};
+use sonde_core::{CheckResult, Phases, Reason, Timestamp, Trigger, merge};
 use sonde_libsql::libsql::Value;
 
 use super::writer::Writer;
@@ -13,10 +13,12 @@ WHERE r.workspace = ?1 AND r.monitor = ?2 AND r.slot = ?3 AND r.region = ?4 AND 
 const INSERT_BODY: &str = "INSERT INTO result_bodies (body) VALUES (?1)";
 const UPDATE_BODY: &str = "UPDATE result_bodies SET body = ?2 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO check_results
-(workspace, monitor, slot, region, run_id, trigger, outcome, total_us, in_maintenance, body)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+(workspace, monitor, slot, region, run_id, trigger, outcome, total_us, in_maintenance, body,
+reason, http_status, dns_us, connect_us, tls_us, send_us, wait_us, receive_us)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 const UPDATE: &str = "UPDATE check_results
-SET trigger = ?6, outcome = ?7, total_us = ?8, in_maintenance = ?9, body = ?10
+SET trigger = ?6, outcome = ?7, total_us = ?8, in_maintenance = ?9, body = ?10, reason = ?11, http_status = ?12,
+dns_us = ?13, connect_us = ?14, tls_us = ?15, send_us = ?16, wait_us = ?17, receive_us = ?18
 WHERE workspace = ?1 AND monitor = ?2 AND slot = ?3 AND region = ?4 AND run_id = ?5";
 const NOTE_LATEST: &str = "INSERT INTO latest_results
 (workspace, monitor, region, scheduled, slot, run_id, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
@@ -94,8 +96,27 @@ fn columns(result: &CheckResult, body: i64) -> Vec<Value> {
         result.total_us.map(signed).into(),
         i64::from(result.in_maintenance).into(),
         body.into(),
+        result.reason.map(Reason::as_str).into(),
+        result
+            .http
+            .as_ref()
+            .map_or(0, |http| i64::from(http.status))
+            .into(),
     ]);
+    columns.extend(phases(&result.phases_us));
     columns
+}
+
+fn phases(phases: &Phases) -> [Value; 6] {
+    let Phases {
+        dns,
+        connect,
+        tls,
+        send,
+        wait,
+        receive,
+    } = *phases;
+    [dns, connect, tls, send, wait, receive].map(|phase| phase.map(signed).into())
 }
 
 const CHUNK_END: &str =

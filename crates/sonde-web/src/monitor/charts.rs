@@ -26,6 +26,8 @@ pub(super) fn all(data: &Data, zone: Tz, quantiles: &[&str]) -> Vec<Figure> {
         },
     };
     let mut figures = vec![charts.outcomes(), charts.latency(quantiles)];
+    figures.extend(charts.phases());
+    figures.extend(charts.heat());
     if data.view.monitor.regions.len() > 1 && data.region.is_none() {
         figures.push(charts.regions());
         figures.push(charts.matrix());
@@ -33,9 +35,9 @@ pub(super) fn all(data: &Data, zone: Tz, quantiles: &[&str]) -> Vec<Figure> {
     figures
 }
 
-struct Charts<'a> {
-    data: &'a Data,
-    axis: TimeAxis,
+pub(super) struct Charts<'a> {
+    pub(super) data: &'a Data,
+    pub(super) axis: TimeAxis,
 }
 
 impl Charts<'_> {
@@ -181,7 +183,7 @@ impl Charts<'_> {
         }
     }
 
-    fn plot(&self, label: &str) -> Plot<'_> {
+    pub(super) fn plot(&self, label: &str) -> Plot<'_> {
         Plot {
             axis: self.axis,
             height: HEIGHT,
@@ -248,7 +250,7 @@ impl Charts<'_> {
         begins + ends.since(begins) / 2
     }
 
-    fn step(&self) -> String {
+    pub(super) fn step(&self) -> String {
         sonde_core::format_duration(self.data.step)
     }
 
@@ -287,14 +289,14 @@ impl Charts<'_> {
         }
     }
 
-    fn row(&self, start: Timestamp, values: Vec<String>) -> TableRow {
+    pub(super) fn row(&self, start: Timestamp, values: Vec<String>) -> TableRow {
         let label = format::short_moment(start, self.axis.zone);
         TableRow::new(self.axis.x(self.middle(start)), label, values)
     }
 }
 
 /// The latency above which a check is degraded, in microseconds.
-fn slow_from(assertion: &Assertion) -> Option<f64> {
+pub(super) fn slow_from(assertion: &Assertion) -> Option<f64> {
     let bounds = matches!(
         assertion.comparator,
         Comparator::Greater | Comparator::GreaterOrEqual
@@ -305,7 +307,7 @@ fn slow_from(assertion: &Assertion) -> Option<f64> {
 }
 
 /// A round value as people write it: `2.5 ms`, `1 s`.
-fn exact(micros: f64) -> String {
+pub(super) fn exact(micros: f64) -> String {
     let (value, unit) = match micros {
         it if it < 1e3 => (it, "µs"),
         it if it < 1e6 => (it / 1e3, "ms"),

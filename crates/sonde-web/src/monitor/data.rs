@@ -1,7 +1,7 @@
 //! What the page of a monitor shows, read all at once.
 
 use sonde_core::{MonitorId, Region, Scope, Timestamp};
-use sonde_results::{ChartBucket, ChartQuery, TimeRange};
+use sonde_results::{ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, TimeRange};
 use sonde_service::{Access, Comparison, MonitorView, PageQuery, ServiceError, State, usual_step};
 use sonde_store::{Incident, IncidentQuery};
 use std::collections::BTreeMap;
@@ -33,6 +33,9 @@ pub(super) struct Data {
     pub(super) buckets_by_region: Vec<ChartBucket>,
     /// Each region over the whole range.
     pub(super) totals: Vec<ChartBucket>,
+    pub(super) phases: Vec<PhaseBucket>,
+    pub(super) heat: Vec<HeatCell>,
+    pub(super) reasons: Vec<ReasonCount>,
     pub(super) incidents: Vec<Incident>,
     pub(super) bands: Vec<Band>,
     pub(super) compared: Option<Compared>,
@@ -87,11 +90,19 @@ impl Data {
             after: None,
             limit: MOST_OTHERS,
         };
-        let (comparison, buckets, buckets_by_region, totals, maintained, others) = tokio::try_join!(
+        let of_region = query(access, id, region.clone(), range);
+        let (comparison, buckets, buckets_by_region, totals) = tokio::try_join!(
             access.summary(id, region.as_ref(), range),
-            series(access, id, region.clone(), range),
+            access.chart(of_region.clone()),
             access.chart(by_region),
             access.by_region(id, range),
+        )?;
+        let (phases, heat, reasons) = tokio::try_join!(
+            access.phases(of_region.clone()),
+            access.heat(of_region),
+            access.reasons(id, range, region.as_ref()),
+        )?;
+        let (maintained, others) = tokio::try_join!(
             access.maintained(&view.monitor, range),
             access.monitors(&all),
         )?;
@@ -120,6 +131,9 @@ impl Data {
             buckets,
             buckets_by_region,
             totals,
+            phases,
+            heat,
+            reasons,
             incidents,
             bands,
             compared,

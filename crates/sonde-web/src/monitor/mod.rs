@@ -3,7 +3,9 @@
 mod charts;
 mod data;
 mod figures;
+mod reasons;
 mod regions;
+mod time;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ use crate::{PageError, Pages, format, html};
 
 use data::Data;
 use figures::{Budget, Number};
+use reasons::ReasonRow;
 use regions::RegionRow;
 
 /// Quantiles that can be drawn, and those that are when nobody chooses.
@@ -45,6 +48,7 @@ struct Page {
     budget: Budget,
     figures: Vec<Figure>,
     regions: Vec<RegionRow>,
+    reasons: Vec<ReasonRow>,
     certificates: Vec<Certificate>,
     incidents: Vec<IncidentRow>,
     maintenance: Vec<String>,
@@ -137,6 +141,7 @@ async fn page(
         budget,
         figures: charts::all(&data, viewer.zone, &quantiles),
         regions: regions::rows(&data, now),
+        reasons: reasons::rows(&data, now),
         certificates: data.certificates(&viewer, now),
         incidents: data.incident_rows(&viewer)?,
         maintenance: data.maintenance_rows(&viewer),

@@ -355,13 +355,28 @@ async fn keep_watch(
     }
 }
 
-/// Deletes what is older than the retention, once an hour.
+/// Completes what an earlier release stored, then deletes what is older than the retention, once an hour.
 async fn retention(
     results: Arc<LibsqlResults>,
     clock: Arc<dyn Clock>,
     keep: std::time::Duration,
     stop: tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<()> {
+    let filled = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        filled = results.fill() => filled,
+    };
+    match filled {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "completed results of an earlier release"),
+        Err(error) => {
+            tracing::error!(
+                error = sonde_core::chain(&error),
+                "cannot complete results of an earlier release; going on at the next start"
+            );
+        }
+    }
     let mut hourly = tokio::time::interval(std::time::Duration::from_hours(1));
     loop {
         tokio::select! {
