@@ -56,6 +56,7 @@ mod stubs;
 mod tidy;
 mod up_alerts;
 mod up_channels;
+mod up_dashboards;
 mod up_expiry;
 mod up_heartbeats;
 mod up_incidents;

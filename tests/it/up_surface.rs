@@ -72,7 +72,7 @@ async fn without_a_file_it_watches_its_own_example_service_with_every_kind() {
     }
     let page = text(&up, "/").await;
     assert!(
-        page.contains("<h1>") && page.contains("24 h uptime"),
+        page.contains("id=\"headline\"") && page.contains("<dt>uptime</dt>"),
         "{page}"
     );
     assert!(up.terminate().await.success());

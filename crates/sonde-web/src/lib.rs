@@ -7,6 +7,7 @@ mod chart;
 mod check;
 mod checks;
 mod error;
+mod fleet;
 mod format;
 mod history;
 mod incident;
@@ -24,6 +25,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use sonde_service::Service;
+use tower_http::compression::CompressionLayer;
 
 use error::PageError;
 use history::History;
@@ -36,25 +38,28 @@ struct Pages {
 
 /// Every page but those to come in by. They take an [`Access`](sonde_service::Access) that somebody put into the request.
 pub fn router(service: Service) -> Router {
-    Router::new()
+    let pages = Router::new()
         .merge(overview::router())
         .merge(monitor::router())
         .merge(checks::router())
         .merge(check::router())
-        .merge(run::router())
+        .merge(fleet::router())
         .route("/incidents", get(incidents::page))
         .route("/incidents/{id}", get(incident::page))
         .merge(incident::forms())
-        .with_state(Arc::new(Pages {
-            service,
-            history: History::default(),
-        }))
+        .layer(CompressionLayer::new());
+    // What comes row by row must not be held back.
+    pages.merge(run::router()).with_state(Arc::new(Pages {
+        service,
+        history: History::default(),
+    }))
 }
 
 /// What everybody may see: the pages to come in by, and what pages are made of.
 pub fn public_router() -> Router {
     statics::router()
         .merge(account::router())
+        .layer(CompressionLayer::new())
         .fallback(async || PageError::NotFound)
 }
 

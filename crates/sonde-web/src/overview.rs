@@ -46,6 +46,7 @@ struct Overview {
     shown: usize,
     all: usize,
     may_write: bool,
+    sees_fleet: bool,
 }
 
 /// What the script puts in place of what the page has.
@@ -148,6 +149,8 @@ async fn page(
             since: format!("for {}", format::span(known.now.since(it.opened_at))),
         })
     });
+    let grant = viewer.access.grant();
+    let may = |scope| grant.scopes.contains(&scope);
     html(&Overview {
         shell: Shell::new(&viewer, Place::Monitors, &headline.text, known.now),
         headline,
@@ -157,7 +160,8 @@ async fn page(
         groups: groups(&asked, &views, &known),
         filters,
         all,
-        may_write: viewer.access.grant().scopes.contains(&Scope::MonitorsWrite),
+        may_write: may(Scope::MonitorsWrite),
+        sees_fleet: may(Scope::FleetRead) && grant.only.is_none(),
     })
 }
 

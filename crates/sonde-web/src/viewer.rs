@@ -55,10 +55,11 @@ pub(crate) enum Place {
     Monitors,
     Incidents,
     Run,
+    Fleet,
 }
 
 impl Place {
-    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 3] = [
+    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 4] = [
         (Self::Monitors, "/", "Monitors", None),
         (
             Self::Incidents,
@@ -67,6 +68,7 @@ impl Place {
             Some(Scope::AlertsRead),
         ),
         (Self::Run, "/run", "Run a check", Some(Scope::ChecksRun)),
+        (Self::Fleet, "/fleet", "Fleet", Some(Scope::FleetRead)),
     ];
 }
 

@@ -41,3 +41,15 @@ if (list?.querySelector("li[id]")) {
   document.addEventListener("visibilitychange", soon);
   addEventListener("pagehide", () => outcomes.close());
 }
+
+// Checkers take a second to answer; the page does not wait for them.
+const fleet = document.getElementById("fleet");
+if (fleet) {
+  fetch("/fleet/summary")
+    .then((response) => (response.ok ? response.text() : ""))
+    .then((text) => {
+      const link = new DOMParser().parseFromString(text, "text/html").querySelector("a");
+      if (link) fleet.replaceChildren(link);
+    })
+    .catch(() => {});
+}

@@ -8,6 +8,7 @@ mod backlog;
 mod bare;
 mod blackbox;
 mod checks;
+mod dashboards;
 mod figures;
 mod fleet;
 mod machine;
@@ -21,7 +22,7 @@ mod timing;
 use anyhow::bail;
 
 const USAGE: &str = "\
-usage: tests/bench [checks|timing|machine|api|alerts|pipeline]
+usage: tests/bench [checks|timing|machine|api|alerts|dashboards|pipeline]
 
   checks   CPU and wall time of one HTTP and HTTPS check, against a bare loop and blackbox_exporter (default)
   timing   how true the phases are, against delays that the target itself measures
@@ -29,6 +30,8 @@ usage: tests/bench [checks|timing|machine|api|alerts|pipeline]
   api      an apply of 1,000 monitors, and the API's questions with 10,000
   alerts   10,000 results a second with a tenth of the targets down, and from a failing result to a webhook
            ([replay|latency])
+  dashboards
+           pages over 10,000,000 results of 1,000 monitors on one `sonde up`
   pipeline the fleet on this machine: throughput against its bare limit and where the CPU goes, a checker's memory and
            start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [limit|throughput|memory|start|dispatcher…])
   soak     a fleet with a checker killed every minute, then proof that no slot was lost; see tests/soak";
@@ -47,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         ["alerts"] => alerts::run(None).await,
         ["alerts", part @ ("replay" | "latency")] => alerts::run(Some(part)).await,
         ["api"] => api::run().await,
+        ["dashboards"] => dashboards::run().await,
         ["pipeline", options @ ..] => pipeline::run(options).await,
         ["schedule", file] => pipeline::schedule::serve(file).await,
         ["soak", options @ ..] => soak::run(options).await,
