@@ -34,6 +34,7 @@ mod links;
 mod probe_bodies;
 mod probe_certificates;
 mod probe_dns;
+mod probe_domain;
 mod probe_egress;
 mod probe_failures;
 mod probe_local;

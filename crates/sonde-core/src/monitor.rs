@@ -63,7 +63,7 @@ pub struct AlertRule {
     /// One failure is enough where another region sees the target fail in the same slot.
     #[serde(default)]
     pub confirm: bool,
-    /// How many days before a certificate ends people are told of it, each of them once.
+    /// How many days before a certificate or a domain ends people are told of it, each of them once.
     #[serde(default = "standard_expiry")]
     pub expiry: Vec<u16>,
 }

@@ -131,8 +131,8 @@ fn shown(
     let grant = access.grant();
     let can_comment = grant.scopes.contains(&Scope::AlertsWrite) && grant.only.is_none();
     let status = view.incident.status;
-    // A certificate is renewed, or not.
-    let ends_by_itself = view.incident.cause == IncidentCause::CertificateExpiring;
+    // A certificate is renewed, or not, and so is a domain.
+    let ends_by_itself = view.incident.cause.is_expiry();
     Ok(Page {
         id: view.incident.id,
         headline: notice.headline(),
@@ -174,7 +174,12 @@ pub(crate) fn state(incident: &Incident) -> &'static str {
     match (incident.status, incident.cause) {
         (IncidentStatus::Resolved, _) => "up",
         (_, IncidentCause::Down) => "down",
-        (_, IncidentCause::Degraded | IncidentCause::CertificateExpiring) => "degraded",
+        (
+            _,
+            IncidentCause::Degraded
+            | IncidentCause::CertificateExpiring
+            | IncidentCause::DomainExpiring,
+        ) => "degraded",
         (_, IncidentCause::Unknown) => "unknown",
     }
 }

@@ -236,6 +236,52 @@ fn icmp_short_and_long() {
 }
 
 #[test]
+fn domain_short_and_long() {
+    check_target("domain: Shop.Example", "shop.example");
+    let Spec::Domain(spec) = spec(
+        "domain: {name: a.shop.example., server: 'https://rdap.example/v1', proxy: 'http://p:1', ip: v6}",
+    ) else {
+        panic!("domain")
+    };
+    assert_eq!(spec.name, "a.shop.example");
+    assert_eq!(spec.server.unwrap().as_str(), "https://rdap.example/v1");
+    assert!(spec.proxy.is_some() && spec.network.ip == sonde_core::IpPreference::V6);
+}
+
+#[test]
+fn a_domain_is_asked_about_once_a_day_unless_it_says_otherwise_itself() {
+    let text = "
+defaults: { interval: 30s, timeout: 20s, regions: [fra] }
+monitors:
+  standard: { domain: shop.example }
+  hourly: { domain: shop.example, interval: 1h }
+  own: { domain: { name: shop.example, server: 'http://127.0.0.1:8080' }, interval: 5s, timeout: 5s }
+";
+    let found = monitors(text);
+    let intervals = found.iter().map(|it| it.interval.as_secs());
+    assert_eq!(intervals.collect::<Vec<_>>(), [86_400, 3600, 5]);
+    assert_eq!(found[0].timeout, Duration::from_secs(20));
+}
+
+#[test]
+fn what_no_registry_can_be_asked_is_refused() {
+    let text = "
+monitors:
+  below: { domain: www.example.co.uk }
+  suffix: { domain: { name: co.uk } }
+  top: { domain: com }
+  address: { domain: 192.0.2.1 }
+  url: { domain: 'https://example.com' }
+  often: { domain: example.com, interval: 5m }
+  server: { domain: { name: example.com, server: 'https://me:pass@rdap.example' } }
+  unknown: { domain: { name: example.com, sever: 'https://rdap.example' } }
+  strange: { domain: example.com, expect: [tls.days_left > 3] }
+  elsewhere: { http: 'http://a', expect: [domain.days_left > 3] }
+";
+    insta::assert_snapshot!(refused(text), @"");
+}
+
+#[test]
 fn exec_short_and_long() {
     check_target("exec: /bin/true", "/bin/true");
     let Spec::Exec(spec) =

@@ -219,6 +219,7 @@ impl<'a> ResultRow<'a> {
             dns: None,
             icmp: None,
             exec: None,
+            domain: None,
             failed: self.failed(),
             evidence: parse::<Evidence>(&self.evidence)?,
             suspect: self.suspect,
