@@ -126,7 +126,25 @@ async fn what_is_wrong_with_a_domain_or_its_registry_is_told_apart() {
         ("of one that is down", ask(&registry, "shop.nowhere")),
     ])
     .await;
-    insta::assert_snapshot!(lines, @"");
+    insta::assert_snapshot!(lines, @r"
+    no date => ok: http://localhost:PORT/v1/ does not tell when the registration ends
+    no date, but asserted on => assertion_domain: domain.days_left was nothing, expected > 30
+    ended => domain_expired: the registration of old.test ended 2020-01-31T00:00:00.000000Z
+    not registered => domain_unregistered: `localhost` has no domain `free.test` (404): it is not registered
+    too often => rdap_rate_limited: `localhost` refuses to be asked so often (429); it may be asked again after 3600 s
+    too often, no word of when => rdap_rate_limited: `localhost` refuses to be asked so often (429)
+    no service => http_status: `localhost` answered 503 when asked for `down.test`
+    broken JSON => rdap_answer: the answer of `localhost` about `broken.test` is not RDAP: it is not JSON (EOF while parsing an object at line 1 column 28)
+    a page => rdap_answer: the answer of `localhost` about `page.test` is not RDAP: it is not JSON (expected value at line 1 column 1)
+    about another => rdap_answer: the answer of `localhost` about `other.test` is not RDAP: it is about `another.test`
+    broken off => http_protocol: `localhost:PORT` closed the connection in the middle of its answer
+    too large to look at => body_too_large: the answer of `localhost` is larger than 1048576 bytes
+    too large to read => body_too_large: the body is larger than 10 MiB
+    hanging => wait_timeout: `localhost:PORT`: no first byte in time
+    elsewhere, about another => rdap_answer: the answer of `localhost` about `moved.test` is not RDAP: it is about `silent.test`
+    of no registry => rdap_no_server: no RDAP server is known for `shop.none`: its registry has none in http://localhost:PORT/dns.json, so name one with `server`
+    of one that is down => connect_refused: 127.0.0.1:1: connection refused
+    ");
 }
 
 #[tokio::test]
@@ -179,7 +197,15 @@ async fn without_the_list_nothing_is_said_of_the_domain() {
     for (name, trial) in trials() {
         assert_eq!(trial.run().await.outcome, Outcome::Missed, "{name}");
     }
-    insta::assert_snapshot!(stories(trials()).await, @"");
+    insta::assert_snapshot!(stories(trials()).await, @r"
+    closed => rdap_bootstrap: the list of RDAP servers at http://127.0.0.1:PORT/dns.json cannot be fetched: 127.0.0.1:PORT: connection refused
+    down => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/down cannot be fetched: it answered 500
+    a page => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/page cannot be fetched: it is no such list (RFC 9224): expected value at line 1 column 1
+    empty => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/empty cannot be fetched: it names no server
+    hanging => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/hanging cannot be fetched: `localhost:PORT`: no first byte in time
+    endless => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/endless cannot be fetched: the body is larger than 10 MiB
+    guarded => rdap_bootstrap: the list of RDAP servers at http://localhost:PORT/down cannot be fetched: 127.0.0.1 may not be checked from here: it is loopback (the egress guard)
+    ");
 }
 
 #[tokio::test]
@@ -205,7 +231,11 @@ async fn a_registry_leads_a_guarded_checker_nowhere_private() {
         ("by the monitor", named),
     ])
     .await;
-    insta::assert_snapshot!(lines, @"");
+    insta::assert_snapshot!(lines, @r"
+    by a redirect => redirect_refused: after a redirect to http://127.0.0.2:PORT/v1/domain/inside.test: 127.0.0.2 may not be checked from here: it is loopback (the egress guard)
+    by the list => blocked_target: 127.0.0.2 may not be checked from here: it is loopback (the egress guard)
+    by the monitor => blocked_target: 127.0.0.2 may not be checked from here: it is loopback (the egress guard)
+    ");
     let asked = registry.requests().into_iter();
     assert_eq!(asked.filter(|it| it.path.contains("inside")).count(), 0);
 }

@@ -278,7 +278,18 @@ monitors:
   strange: { domain: example.com, expect: [tls.days_left > 3] }
   elsewhere: { http: 'http://a', expect: [domain.days_left > 3] }
 ";
-    insta::assert_snapshot!(refused(text), @"");
+    insta::assert_snapshot!(refused(text), @r#"
+    sonde.yaml:3:12: monitors.below.domain: "www.example.co.uk" is below the domain that is registered (did you mean `example.co.uk`?)
+    sonde.yaml:4:23: monitors.suffix.domain.name: "co.uk" is what domains are registered below, not one itself
+    sonde.yaml:5:10: monitors.top.domain: "com" is a top-level domain: name one below it, such as example.com
+    sonde.yaml:6:14: monitors.address.domain: "192.0.2.1" is an IP address, not a domain
+    sonde.yaml:7:10: monitors.url.domain: "https://example.com" is not a domain name such as example.com
+    sonde.yaml:8:33: monitors.often.interval: must be 1h or more, got "5m": registries limit how often they are asked
+    sonde.yaml:9:42: monitors.server.domain.server: an RDAP server is `https://host/path/`, without anything else
+    sonde.yaml:10:43: monitors.unknown.domain.sever: unknown key of domain (did you mean `server`?)
+    sonde.yaml:11:44: monitors.strange.expect[0]: a check of kind domain has no `tls.days_left`
+    sonde.yaml:12:43: monitors.elsewhere.expect[0]: a check of kind http has no `domain.days_left`
+    "#);
 }
 
 #[test]
