@@ -6,7 +6,7 @@ mod answer;
 mod bootstrap;
 
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
+use http::header::{HeaderValue, RETRY_AFTER};
 use sonde_core::{DomainDetail, DomainSpec, HttpSpec, Reason};
 use tokio::time::Instant;
 use url::Url;
@@ -37,9 +37,9 @@ pub(crate) async fn probe(
     // Of the question alone: the list is fetched once a day.
     seen.latency = Some(start.elapsed());
     asked?;
-    seen.domain = Some(read(&spec.name, &server, seen)?);
     // That of the registry's server is no business of the domain's.
     seen.tls = None;
+    seen.domain = Some(read(&spec.name, &server, seen)?);
     Ok(())
 }
 
@@ -67,20 +67,13 @@ fn read(name: &str, server: &Url, seen: &mut Observation) -> Result<DomainDetail
             return refused(Reason::DomainUnregistered, message);
         }
         429 => {
-            let later = seen
-                .headers
-                .get(RETRY_AFTER)
-                .and_then(|at| at.to_str().ok());
-            let later = later.map_or_else(String::new, |later| {
-                let unit = if later.parse::<u64>().is_ok() {
-                    " s"
-                } else {
-                    ""
-                };
-                format!("; it may be asked again after {later}{unit}")
-            });
-            let message = format!("`{host}` refuses to be asked so often (429){later}");
-            return refused(Reason::RdapRateLimited, message);
+            let later = seen.headers.get(RETRY_AFTER).map(HeaderValue::to_str);
+            let later = later.and_then(Result::ok).and_then(in_words);
+            let message = format!("`{host}` refuses to be asked so often (429)");
+            return refused(
+                Reason::RdapRateLimited,
+                message + &later.unwrap_or_default(),
+            );
         }
         status => {
             let message = format!("`{host}` answered {status} when asked for `{name}`");
@@ -96,6 +89,17 @@ fn read(name: &str, server: &Url, seen: &mut Observation) -> Result<DomainDetail
         let message = format!("the answer of `{host}` about `{name}` is not RDAP: {why}");
         Failure::new(Reason::RdapAnswer, message)
     })
+}
+
+/// What a `Retry-After` asks for (RFC 9110 §10.2.3): seconds, or a date.
+fn in_words(later: &str) -> Option<String> {
+    let unit = match later.parse::<u64>() {
+        Ok(_) => " s",
+        // A date has 29 characters.
+        Err(_) if later.len() < 40 => "",
+        Err(_) => return None,
+    };
+    Some(format!("; it may be asked again after {later}{unit}"))
 }
 
 /// The body, which nobody needs afterwards; where it was cut off, how much of it was kept.
