@@ -128,8 +128,8 @@ async fn whatever_request_of_a_batch_breaks_off_the_batch_can_be_stored_again() 
     let batch = batch(13);
     let tables = [
         "dirty_buckets",
-        "recent_checks",
         "check_results",
+        "recent_checks",
         "latest_results",
     ];
     for mode in ["away", "error500"] {

@@ -75,10 +75,10 @@ impl ClickhouseResults {
         // Without a token: a note that is made again has to be newer than the rows that come after it.
         self.insert::<DirtyBucket<'_>>("dirty_buckets", &dirty, None)
             .await?;
+        self.insert::<ResultRow<'_>>("check_results", &rows, Some(&token(&rows)))
+            .await?;
         let recent: Vec<_> = scheduled().map(recent_row).collect();
         self.insert::<RecentRow<'_>>("recent_checks", &recent, None)
-            .await?;
-        self.insert::<ResultRow<'_>>("check_results", &rows, Some(&token(&rows)))
             .await?;
         self.insert::<ResultRow<'_>>("latest_results", &newest(&rows), None)
             .await
