@@ -64,3 +64,7 @@ mod up_maintenance;
 mod up_reports;
 mod up_surface;
 mod up_survival;
+mod web_browser;
+mod web_forms;
+mod web_pages;
+mod web_scene;

@@ -5,6 +5,7 @@
 //! nothing that a test could do about it.
 
 pub mod api;
+pub mod browser;
 pub mod certificates;
 pub mod checks;
 pub mod fleet;

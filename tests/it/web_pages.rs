@@ -1,0 +1,107 @@
+//! Every page in a real browser, wide and narrow, light and dark: complete, quiet, light, within its window, and usable
+//! without a pointer and without seeing it. A page that is new is one line in [`PAGES`].
+
+use sonde_tests::browser::{Look, Soundness};
+
+use crate::web_scene::{self, Scene};
+
+struct Page {
+    /// `{incident}` stands for one that is open.
+    path: &'static str,
+    status: u64,
+    /// Rules that are not asked of it, as [`Fault::rule`](sonde_tests::browser::Fault::rule) names them.
+    except: &'static [&'static str],
+}
+
+const fn page(path: &'static str) -> Page {
+    Page {
+        path,
+        status: 200,
+        except: &[],
+    }
+}
+
+/// It loads itself anew every few seconds.
+const OVERVIEW: Page = Page {
+    except: &["meta-refresh"],
+    ..page("/")
+};
+
+/// A sentence without a page around it, and so without an icon too.
+const MISSING: Page = Page {
+    status: 404,
+    except: &[
+        "html-has-lang",
+        "landmark-one-main",
+        "page-has-heading-one",
+        "region",
+        "console",
+    ],
+    ..page("/incidents/00000000-0000-0000-0000-000000000000")
+};
+
+const PAGES: [Page; 9] = [
+    OVERVIEW,
+    page("/incidents"),
+    page("/incidents?status=resolved&monitor=back"),
+    page("/incidents/{incident}"),
+    page("/setup"),
+    page("/sign-in"),
+    page("/sign-in#error=That+did+not+work"),
+    page("/invitation"),
+    MISSING,
+];
+
+const EMPTY: [Page; 2] = [OVERVIEW, page("/incidents")];
+
+/// Written by others, so that only what they ask for and complain of is looked at.
+const OTHERS: [&str; 1] = ["/docs/"];
+
+/// Says what is wrong with each page in one look, in one line per fault.
+async fn faults(browser: &Soundness, origin: &str, pages: &[Page], incident: &str) -> Vec<String> {
+    let mut told = Vec::new();
+    for look in [
+        Look::wide(false),
+        Look::wide(true),
+        Look::narrow(false),
+        Look::narrow(true),
+    ] {
+        browser.browser().set_look(look).await;
+        for page in pages {
+            let path = page.path.replace("{incident}", incident);
+            let faults = browser.faults(origin, &path, page.status).await;
+            let asked = faults
+                .into_iter()
+                .filter(|fault| !page.except.contains(&fault.rule.as_str()));
+            told.extend(asked.map(|fault| format!("{look} {}: {fault}", page.path)));
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn every_page_is_sound_in_every_look() {
+    let Some(browser) = Soundness::start().await else {
+        return;
+    };
+    let scene = Scene::new().await;
+    let origin = scene.up.url("");
+    let mut faults = faults(&browser, &origin, &PAGES, &scene.incident).await;
+    for path in OTHERS {
+        let noise = browser.noise_of(&origin, path).await;
+        faults.extend(noise.iter().map(|fault| format!("{path}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(scene.up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn where_nothing_is_watched_pages_are_sound_too() {
+    let Some(browser) = Soundness::start().await else {
+        return;
+    };
+    let (up, _folder) = web_scene::empty().await;
+    let faults = faults(&browser, &up.url(""), &EMPTY, "").await;
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(up.terminate().await.success());
+}
