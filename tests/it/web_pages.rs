@@ -1,6 +1,8 @@
 //! Every page in a real browser, wide and narrow, light and dark: complete, quiet, light, within its window, and usable
 //! without a pointer and without seeing it. A page that is new is one line in [`PAGES`].
 
+use std::collections::BTreeMap;
+
 use sonde_tests::browser::{Look, Soundness};
 
 use crate::web_scene::{self, Scene};
@@ -57,9 +59,9 @@ const EMPTY: [Page; 2] = [OVERVIEW, page("/incidents")];
 /// Written by others, so that only what they ask for and complain of is looked at.
 const OTHERS: [&str; 1] = ["/docs/"];
 
-/// Says what is wrong with each page in one look, in one line per fault.
+/// What is wrong with the pages, in one line per fault with the looks that have it.
 async fn faults(browser: &Soundness, origin: &str, pages: &[Page], incident: &str) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut looks: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for look in [
         Look::wide(false),
         Look::wide(true),
@@ -69,14 +71,16 @@ async fn faults(browser: &Soundness, origin: &str, pages: &[Page], incident: &st
         browser.browser().set_look(look).await;
         for page in pages {
             let path = page.path.replace("{incident}", incident);
-            let faults = browser.faults(origin, &path, page.status).await;
-            let asked = faults
-                .into_iter()
-                .filter(|fault| !page.except.contains(&fault.rule.as_str()));
-            told.extend(asked.map(|fault| format!("{look} {}: {fault}", page.path)));
+            for fault in browser.faults(origin, &path, page.status).await {
+                if !page.except.contains(&fault.rule.as_str()) {
+                    let line = format!("{} {fault}", page.path);
+                    looks.entry(line).or_default().push(look.to_string());
+                }
+            }
         }
     }
-    told
+    let told = |(fault, looks): (String, Vec<String>)| format!("{fault} [{}]", looks.join(", "));
+    looks.into_iter().map(told).collect()
 }
 
 #[tokio::test]
