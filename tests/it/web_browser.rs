@@ -43,7 +43,7 @@ const BAD: &str = r##"<!doctype html>
 </body>
 </html>"##;
 
-const GOOD: &str = r##"<!doctype html>
+const GOOD: &str = r#"<!doctype html>
 <html lang="en">
 <head>
 <title>Good</title>
@@ -64,7 +64,7 @@ const GOOD: &str = r##"<!doctype html>
 </form>
 </main>
 </body>
-</html>"##;
+</html>"#;
 
 fn html(body: &str) -> Reply {
     Reply::status(200)
