@@ -52,6 +52,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use caller::authenticate_page;
 pub use check::check_router;
 pub use cron::{Cron, cron_router};
+pub use session::sign_out_router;
 pub use task::{TaskRefused, Tasks, task_router};
 
 /// A monitor's configuration with bodies and certificates is far smaller.
