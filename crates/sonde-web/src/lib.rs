@@ -6,7 +6,9 @@ mod asked;
 mod chart;
 mod check;
 mod checks;
+mod edit;
 mod error;
+mod form;
 mod format;
 mod history;
 mod incident;
@@ -14,6 +16,7 @@ mod incidents;
 mod monitor;
 mod overview;
 mod run;
+mod settings;
 mod statics;
 mod viewer;
 
@@ -42,6 +45,8 @@ pub fn router(service: Service) -> Router {
         .merge(checks::router())
         .merge(check::router())
         .merge(run::router())
+        .merge(edit::router())
+        .merge(settings::router())
         .route("/incidents", get(incidents::page))
         .route("/incidents/{id}", get(incident::page))
         .merge(incident::forms())

@@ -17,6 +17,25 @@ pub(crate) struct Viewer {
     pub(crate) zone: Tz,
 }
 
+impl Viewer {
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.access.grant().scopes.contains(&scope)
+    }
+
+    /// The same for what belongs to the workspace as a whole.
+    pub(crate) fn may_for_all(&self, scope: Scope) -> bool {
+        self.may(scope) && self.access.grant().only.is_none()
+    }
+
+    /// For a form that others are not to see.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), PageError> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(ServiceError::Forbidden(scope).into())
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Viewer {
     type Rejection = PageError;
 
@@ -55,10 +74,13 @@ pub(crate) enum Place {
     Monitors,
     Incidents,
     Run,
+    Channels,
+    Maintenance,
+    Settings,
 }
 
 impl Place {
-    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 3] = [
+    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 6] = [
         (Self::Monitors, "/", "Monitors", None),
         (
             Self::Incidents,
@@ -67,6 +89,19 @@ impl Place {
             Some(Scope::AlertsRead),
         ),
         (Self::Run, "/run", "Run a check", Some(Scope::ChecksRun)),
+        (
+            Self::Channels,
+            "/channels",
+            "Channels",
+            Some(Scope::AlertsRead),
+        ),
+        (
+            Self::Maintenance,
+            "/maintenance",
+            "Maintenance",
+            Some(Scope::MonitorsRead),
+        ),
+        (Self::Settings, "/settings", "Settings", None),
     ];
 }
 
