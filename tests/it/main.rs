@@ -61,6 +61,7 @@ mod up_heartbeats;
 mod up_incidents;
 mod up_mail;
 mod up_maintenance;
+mod up_pages;
 mod up_reports;
 mod up_surface;
 mod up_survival;
