@@ -535,7 +535,7 @@ async fn a_viewer_is_shown_no_forms_and_gets_nowhere_with_them() {
     ] {
         let page = viewer.page(path).await;
         for button in [
-            "New ",
+            "class=\"button\"",
             "Save</button>",
             "Delete …",
             "Send a test",

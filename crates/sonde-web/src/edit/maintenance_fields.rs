@@ -174,8 +174,10 @@ impl Chosen {
 }
 
 fn written(every: &str, days: &str, day: &str, rule: &str) -> String {
-    let known = |text: &&str| DAYS.iter().any(|(name, _)| name == text);
-    let days: Vec<&str> = days.split(',').map(str::trim).filter(known).collect();
+    // In the order in which a browser sends them.
+    let chosen: Vec<&str> = days.split(',').map(str::trim).collect();
+    let days = DAYS.iter().map(|(name, _)| *name);
+    let days: Vec<&str> = days.filter(|name| chosen.contains(name)).collect();
     match every {
         "day" => "FREQ=DAILY".to_owned(),
         "week" if days.is_empty() => "FREQ=WEEKLY".to_owned(),
@@ -261,11 +263,11 @@ mod tests {
     fn a_form_that_nobody_touches_changes_nothing() {
         let zone = Tz::America__New_York;
         check(
-            recurring("FREQ=WEEKLY;BYDAY=SU,MO"),
+            recurring("FREQ=WEEKLY;BYDAY=MO,SU"),
             zone,
             &[
                 ("every", "week"),
-                ("days", "SU, MO"),
+                ("days", "MO, SU"),
                 ("monitors", "prod, eu"),
             ],
         );
@@ -278,6 +280,7 @@ mod tests {
         for rule in [
             "FREQ=MONTHLY;BYDAY=-1SU",
             "FREQ=DAILY;COUNT=3",
+            "FREQ=WEEKLY;BYDAY=SU,MO",
             "freq=daily",
         ] {
             check(recurring(rule), zone, &[("every", "rule"), (RULE, rule)]);

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use serde_json::{Map, Value};
 use sonde_core::{Kind, MonitorId, Region, Scope, slugify};
-use sonde_service::{FieldProblem, MonitorView, masked_config};
+use sonde_service::{FieldProblem, MonitorView, PageQuery, masked_config};
 use sonde_store::Expected;
 
 use super::monitor_fields::{KINDS, form};
@@ -22,6 +22,8 @@ use crate::run::{AD_HOC, Answer};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, html};
 
+/// Of the monitors, for the regions that are in use.
+const LOOKED_AT: u32 = 1000;
 /// What the second button of the form says.
 const TEST: &str = "test";
 
@@ -258,8 +260,12 @@ fn kinds(pages: &Pages) -> impl Iterator<Item = Kind> {
 
 /// Those that monitors are checked from.
 async fn regions(viewer: &Viewer) -> Result<Vec<String>, PageError> {
-    let views = viewer.access.overview().await?;
-    let regions = views.iter().flat_map(|view| &view.monitor.regions);
+    let query = PageQuery {
+        after: None,
+        limit: LOOKED_AT,
+    };
+    let monitors = viewer.access.monitors(&query).await?.items;
+    let regions = monitors.iter().flat_map(|it| &it.value.regions);
     let regions: BTreeSet<&Region> = regions.filter(|it| !it.is_push()).collect();
     Ok(regions.into_iter().map(Region::to_string).collect())
 }
