@@ -63,5 +63,6 @@ mod up_mail;
 mod up_maintenance;
 mod up_pages;
 mod up_reports;
+mod up_settings;
 mod up_surface;
 mod up_survival;

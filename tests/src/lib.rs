@@ -10,6 +10,7 @@ pub mod checks;
 pub mod fleet;
 pub mod hook;
 pub mod http;
+pub mod pages;
 pub mod promtool;
 pub mod services;
 pub mod sonde;

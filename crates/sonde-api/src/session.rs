@@ -1,21 +1,18 @@
 //! `/v1/setup`, `/v1/session`, `/v1/workspaces`, accepting invitations: how people come in and go.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::post;
-use axum::{Form, Json, Router};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sonde_core::{MonitorId, Role, Scope, WorkspaceId};
-use sonde_service::{Newcomer, Presented, Principal, ServiceError, SignedIn, Token};
+use sonde_service::{Newcomer, Principal, SignedIn, Token};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Api;
-use crate::caller::{
-    Caller, From, SESSION_COOKIE, Session, is_cross_site, presented, workspace_cookie,
-};
+use crate::caller::{Caller, From, SESSION_COOKIE, Session, is_cross_site};
 use crate::extract::Body;
 use crate::openapi::{RoleName, ScopeName};
 use crate::problem::ApiError;
@@ -255,72 +252,10 @@ async fn sign_out(
     Ok((StatusCode::NO_CONTENT, forget_session()).into_response())
 }
 
-fn forget_session() -> [(header::HeaderName, String); 1] {
+/// What takes the cookie of a session back.
+pub(crate) fn forget_session() -> [(header::HeaderName, String); 1] {
     let gone = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
     [(header::SET_COOKIE, gone)]
-}
-
-/// What the pages' buttons to go by and to change the workspace by send, without a script.
-pub fn sign_out_router(api: &Api) -> Router {
-    Router::new()
-        .route("/sign-out", post(leave))
-        .route("/sign-out/everywhere", post(leave_everywhere))
-        .route("/workspace", post(choose))
-        .with_state(api.clone())
-}
-
-async fn leave(State(api): State<Api>, headers: HeaderMap) -> Result<Response, ApiError> {
-    if let Some(session) = leaving(&headers)? {
-        api.service.sign_out(&session).await?;
-    }
-    Ok((forget_session(), Redirect::to("/sign-in")).into_response())
-}
-
-async fn leave_everywhere(
-    State(api): State<Api>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    if let Some(session) = leaving(&headers)? {
-        match api.service.sign_out_everywhere(&session).await {
-            // It has ended by itself.
-            Ok(()) | Err(ServiceError::Unauthenticated(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok((forget_session(), Redirect::to("/sign-in")).into_response())
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    workspace: WorkspaceId,
-}
-
-/// From now on the pages show this one.
-async fn choose(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    Session(session): Session,
-    Form(Choice { workspace }): Form<Choice>,
-) -> Result<Response, ApiError> {
-    if is_cross_site(&Method::POST, &headers) {
-        return Err(ApiError::CrossSite);
-    }
-    let presented = Presented::Cookie(session);
-    api.service
-        .authenticate(&presented, Some(&workspace), None)
-        .await?;
-    let chosen = workspace_cookie(&api, &workspace);
-    Ok((chosen, Redirect::to("/")).into_response())
-}
-
-fn leaving(headers: &HeaderMap) -> Result<Option<Token>, ApiError> {
-    if is_cross_site(&Method::POST, headers) {
-        return Err(ApiError::CrossSite);
-    }
-    Ok(match presented(headers)? {
-        Presented::Cookie(session) => Some(session),
-        Presented::Bearer(_) | Presented::Nothing => None,
-    })
 }
 
 /// Changes one's own password, which ends all other sessions.
