@@ -229,7 +229,7 @@ mod tests {
         shown.show(stored.clone());
         let sent = shown.config().unwrap();
         assert_eq!(pruned(&sent), pruned(&stored));
-        assert_eq!(shown.get("http.url"), "https://shop.example/health");
+        assert_eq!(shown.get("http.url"), "http://shop.example/health");
     }
 
     #[test]
