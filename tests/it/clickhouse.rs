@@ -117,7 +117,7 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused() {
     let stored = result(Duration::ZERO, "fra", Outcome::Ok);
     fresh.store(std::slice::from_ref(&stored)).await.unwrap();
     let migrated = fresh.migrate().await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (1, 1));
+    assert_eq!(migrated.from, migrated.to);
     fresh.ready().await.unwrap();
     assert_eq!(fresh.find(&stored.key()).await.unwrap(), Some(stored));
 
@@ -126,7 +126,7 @@ async fn migrating_again_changes_nothing_and_a_newer_schema_is_refused() {
     for refused in [fresh.ready().await, fresh.migrate().await.map(|_| ())] {
         let error = refused.unwrap_err();
         assert!(
-            matches!(error, ResultsError::NewerSchema { found: 7, known: 1 }),
+            matches!(error, ResultsError::NewerSchema { found: 7, known } if known == migrated.to),
             "{error:?}"
         );
     }
@@ -139,9 +139,11 @@ async fn an_empty_database_is_not_ready_and_names_the_command_to_run() {
     };
     let results = ClickhouseResults::new(options(&database.url)).unwrap();
     let error = results.ready().await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the results store has schema 0, this release needs 1: run `sonde migrate`"
+    assert!(
+        error
+            .to_string()
+            .starts_with("the results store has schema 0, this release needs "),
+        "{error}"
     );
     let stored = results.store(&[CheckResult::sample()]).await.unwrap_err();
     assert!(matches!(stored, ResultsError::Unavailable(_)));
@@ -158,7 +160,7 @@ async fn a_database_that_is_not_there_is_created() {
         .await;
     let results = ClickhouseResults::new(options(&database.url)).unwrap();
     let migrated = results.migrate().await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (0, 1));
+    assert!(migrated.from == 0 && migrated.to > 0, "{migrated:?}");
     results.ready().await.unwrap();
 }
 

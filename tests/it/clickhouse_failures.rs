@@ -125,12 +125,15 @@ async fn whatever_request_of_a_batch_breaks_off_the_batch_can_be_stored_again() 
     let Some(fresh) = fresh("requests").await else {
         return;
     };
-    let batch = batch(12);
+    let batch = batch(13);
+    let tables = [
+        "dirty_buckets",
+        "check_results",
+        "recent_checks",
+        "latest_results",
+    ];
     for mode in ["away", "error500"] {
-        for (n, table) in ["dirty_buckets", "check_results", "latest_results"]
-            .iter()
-            .enumerate()
-        {
+        for (n, table) in tables.iter().enumerate() {
             let fault = format!("mode={mode}&match=INSERT INTO `{table}`");
             fresh.fault(&fault).await;
             let stored = fresh.store(&batch[n * 3..n * 3 + 4]).await;
@@ -139,7 +142,7 @@ async fn whatever_request_of_a_batch_breaks_off_the_batch_can_be_stored_again() 
         }
     }
     fresh.store(&batch).await.unwrap();
-    assert_counted_once(&fresh, 12).await;
+    assert_counted_once(&fresh, 13).await;
 }
 
 #[tokio::test]
@@ -225,10 +228,7 @@ async fn a_migration_that_dies_after_any_statement_goes_on_when_run_again() {
         }
         let ready = fresh.ready().await;
         assert!(
-            matches!(
-                ready,
-                Ok(()) | Err(ResultsError::OutdatedSchema { found: 0, .. })
-            ),
+            matches!(ready, Ok(()) | Err(ResultsError::OutdatedSchema { .. })),
             "{died}: {ready:?}"
         );
         died += 1;

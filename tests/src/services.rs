@@ -4,6 +4,7 @@
 //! Without the variable that names a component there is none, which is said on stderr; with `SONDE_TEST_STRICT` that
 //! fails the test instead.
 
+mod chromedriver;
 mod oidc;
 mod private;
 mod s3;
@@ -18,6 +19,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use url::Url;
 
+pub use chromedriver::{Chromedriver, axe, chromedriver};
 pub use oidc::{OidcProvider, oidc_provider};
 pub use private::{Broker, Engine, Libsql, Process, broker, engine, libsql};
 pub use s3::{S3, s3};

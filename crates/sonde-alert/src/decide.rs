@@ -5,7 +5,7 @@ mod expiry;
 mod monitor;
 mod region;
 
-pub use expiry::{Expiring, Expiry};
+pub use expiry::{Expiring, Expiry, Shown};
 pub(crate) use monitor::patience;
 pub use monitor::{KeptState, MonitorState, OpenIncident, Quiet, RegionView, Transition};
 pub use region::Verdict;

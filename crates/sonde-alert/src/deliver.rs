@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sonde_core::{Clock, IncidentCause, Timestamp};
+use sonde_core::{Clock, Timestamp};
 use sonde_notify::{ChannelConfig, Message, Notice, NoticeEvent, ReportNotice};
 use sonde_store::{AlertStore, DueNotice, StoreError, Told};
 use tokio::sync::Notify;
@@ -232,7 +232,7 @@ impl News {
 fn reminds(channel: &ChannelConfig, notice: &Notice, now: Timestamp) -> Option<Timestamp> {
     let first = matches!(notice.event, NoticeEvent::Opened | NoticeEvent::Reminded);
     // Of what takes weeks its thresholds remind.
-    let is_slow = notice.incident.cause == IncidentCause::CertificateExpiring;
+    let is_slow = notice.incident.cause.is_expiry();
     let repeat = channel.repeat.filter(|_| first && !is_slow)?;
     channel.when(now + repeat)
 }

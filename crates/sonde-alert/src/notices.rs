@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use sonde_core::{
-    CheckResult, FailedAssertion, IncidentCause, MonitorId, Outcome, Reason, Timestamp, WorkspaceId,
+    CheckResult, FailedAssertion, IncidentCause, Kind, Monitor, MonitorId, Outcome, Reason,
+    Timestamp, WorkspaceId,
 };
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent, RegionNotice};
 use sonde_store::{IncidentEventKind, NewNotice};
 use uuid::Uuid;
 
-use crate::decide::{Expiring, OpenIncident, Quiet, RegionView};
+use crate::decide::{Expiring, OpenIncident, Quiet, RegionView, Shown};
 use crate::engine::Watched;
 use crate::routes::{Route, Routes};
 
@@ -87,15 +88,20 @@ pub(crate) fn outline(monitor: &MonitorId, incident: &OpenIncident) -> IncidentN
     }
 }
 
-/// A certificate of a monitor that is watched.
+/// A certificate or a domain of a monitor that is watched.
 pub(crate) fn describe_expiring(
     watched: &Watched,
     expiring: &Expiring,
     now: Timestamp,
 ) -> IncidentNotice {
     let monitor = &watched.monitor;
+    let (reason, assertion) = match expiring.cause {
+        IncidentCause::DomainExpiring => (Reason::AssertionDomain, "domain.days_left"),
+        _ => (Reason::AssertionTls, "tls.days_left"),
+    };
     let regions = monitor.regions.iter().map(|region| {
-        let ends = watched.state.certificate_ends(region);
+        let shown = watched.state.shown_end(region);
+        let ends = shown.and_then(|shown| shown.ends);
         let is_near = ends.is_some_and(|ends| ends <= expiring.ends);
         RegionNotice {
             region: region.clone(),
@@ -104,8 +110,8 @@ pub(crate) fn describe_expiring(
             } else {
                 Outcome::Ok
             },
-            reason: is_near.then_some(Reason::AssertionTls),
-            message: ends.map(|ends| format!("the certificate ends {ends}")),
+            reason: is_near.then_some(reason),
+            message: shown.and_then(|shown| end_in_words(monitor, shown)),
             since: expiring.opened_at,
         }
     });
@@ -115,13 +121,26 @@ pub(crate) fn describe_expiring(
         target: monitor.target(),
         regions: regions.collect(),
         failed: vec![FailedAssertion {
-            assertion: "tls.days_left".to_owned(),
+            assertion: assertion.to_owned(),
             expected: format!("> {}", expiring.days),
             seen: left.to_string(),
         }],
         tags: monitor.tags.clone(),
         ..outline_of_expiring(&monitor.id, expiring)
     }
+}
+
+fn end_in_words(monitor: &Monitor, shown: &Shown) -> Option<String> {
+    let ends = shown.ends?;
+    if monitor.spec.kind() != Kind::Domain {
+        return Some(format!("the certificate ends {ends}"));
+    }
+    let by = shown.registrar.as_ref();
+    let by = by.map_or_else(String::new, |by| format!(", registered with {by}"));
+    Some(format!(
+        "the registration of {} ends {ends}{by}",
+        monitor.target()
+    ))
 }
 
 /// What is known of it alone.
@@ -131,7 +150,7 @@ pub(crate) fn outline_of_expiring(monitor: &MonitorId, expiring: &Expiring) -> I
         monitor: monitor.clone(),
         name: monitor.to_string(),
         target: String::new(),
-        cause: IncidentCause::CertificateExpiring,
+        cause: expiring.cause,
         opened_at: expiring.opened_at,
         resolved_at: None,
         acknowledged_by: None,

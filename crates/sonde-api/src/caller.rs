@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use sonde_core::WorkspaceId;
-use sonde_service::{Access, Peer, Presented, ServiceError, Token};
+use sonde_service::{Access, Peer, Presented, ServiceError, Token, Visit};
 
 use crate::problem::ApiError;
 use crate::{Api, limits};
@@ -16,6 +16,8 @@ use crate::{Api, limits};
 /// The cookie of a session.
 pub(crate) const SESSION_COOKIE: &str = "sonde_session";
 const WORKSPACE: &str = "sonde-workspace";
+/// The cookie in which a browser says the same.
+pub(crate) const WORKSPACE_COOKIE: &str = "sonde_workspace";
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// The caller of a route that is not public.
@@ -76,10 +78,24 @@ pub(crate) async fn authenticate(State(api): State<Api>, request: Request, next:
 /// The same for pages: who is nobody is sent to sign in.
 pub async fn authenticate_page(State(api): State<Api>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    match access(&api, &parts).await {
+    let mut chosen = None;
+    let mut found = access(&api, &parts).await;
+    if matches!(found, Err(ApiError::Service(ServiceError::Refused(_)))) {
+        found = in_first_workspace(&api, &parts.headers).await;
+        chosen = found.as_ref().ok().map(|it| it.workspace().clone());
+    }
+    match found {
         Ok(access) => {
+            if let Ok(presented) = presented(&parts.headers) {
+                let peer = peer(&api, &parts.headers, parts.extensions.get());
+                parts.extensions.insert(Visit { presented, peer });
+            }
             parts.extensions.insert(access);
-            next.run(Request::from_parts(parts, body)).await
+            let response = next.run(Request::from_parts(parts, body)).await;
+            match chosen {
+                Some(workspace) => (workspace_cookie(&api, &workspace), response).into_response(),
+                None => response,
+            }
         }
         Err(ApiError::Service(ServiceError::Unauthenticated(_))) => {
             Redirect::to("/sign-in").into_response()
@@ -88,10 +104,43 @@ pub async fn authenticate_page(State(api): State<Api>, request: Request, next: N
     }
 }
 
+/// Of a person with several who has not chosen one, or who is no member of that any more.
+async fn in_first_workspace(api: &Api, headers: &HeaderMap) -> Result<Access, ApiError> {
+    let presented = presented(headers)?;
+    let Presented::Cookie(session) = &presented else {
+        return Err(ServiceError::Unauthenticated("this takes a session: sign in").into());
+    };
+    let service = &api.service;
+    let user = service.session_user(session).await?;
+    let own = service.workspaces(&user).await?;
+    let first = own.first().map(|(workspace, _)| workspace);
+    Ok(service.authenticate(&presented, first, None).await?)
+}
+
+/// What keeps a choice of workspace.
+pub(crate) fn workspace_cookie(
+    api: &Api,
+    workspace: &WorkspaceId,
+) -> [(header::HeaderName, String); 1] {
+    let secure = if api.options.is_https() {
+        "; Secure"
+    } else {
+        ""
+    };
+    let age = 365 * 24 * 3600;
+    let cookie = format!(
+        "{WORKSPACE_COOKIE}={workspace}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}"
+    );
+    [(header::SET_COOKIE, cookie)]
+}
+
 async fn access(api: &Api, parts: &Parts) -> Result<Access, ApiError> {
     let headers = &parts.headers;
     let presented = presented(headers)?;
     let workspace = match headers.get(WORKSPACE) {
+        None if matches!(presented, Presented::Cookie(_)) => {
+            cookie(headers, WORKSPACE_COOKIE).and_then(|name| name.parse().ok())
+        }
         None => None,
         Some(name) => Some(workspace(name.to_str().unwrap_or_default())?),
     };

@@ -67,7 +67,7 @@ pub(crate) struct IncidentBody {
     /// `open`, `acknowledged`, `resolved`.
     #[schema(value_type = IncidentStatusName)]
     status: IncidentStatus,
-    /// `down`, `degraded`, `unknown`, `certificate_expiring`.
+    /// `down`, `degraded`, `unknown`, `certificate_expiring`, `domain_expiring`.
     #[schema(value_type = CauseName)]
     cause: IncidentCause,
     /// It fails and recovers again and again: it ends when it is calm for a while.

@@ -39,7 +39,7 @@ pub(crate) struct MonitorBody {
     #[schema(value_type = String)]
     id: MonitorId,
     name: String,
-    /// `http`, `tcp`, `dns`, `icmp`, `tls`, `exec`, `heartbeat`.
+    /// `http`, `tcp`, `dns`, `icmp`, `tls`, `domain`, `exec`, `heartbeat`.
     #[schema(value_type = KindName)]
     kind: sonde_core::Kind,
     /// What is checked, without credentials.

@@ -89,9 +89,9 @@ names! {
     OutcomeName: "ok" "degraded" "failed" "missed";
     TriggerName: "schedule" "on_demand";
     StateName: "paused" "pending" "up" "degraded" "down" "unknown";
-    KindName: "http" "tcp" "dns" "icmp" "tls" "exec" "heartbeat";
+    KindName: "http" "tcp" "dns" "icmp" "tls" "domain" "exec" "heartbeat";
     ResourceName: "monitor" "maintenance" "channel" "report" "member" "invitation" "api_key" "heartbeat";
-    CauseName: "down" "degraded" "unknown" "certificate_expiring";
+    CauseName: "down" "degraded" "unknown" "certificate_expiring" "domain_expiring";
     IncidentStatusName: "open" "acknowledged" "resolved";
     IncidentEventName: "opened" "changed" "acknowledged" "commented" "resolved";
     TellingState: "waiting" "sent" "failed" "dropped";
@@ -152,6 +152,8 @@ pub(crate) struct ResultBody {
     icmp: (),
     #[schema(value_type = Object, required = false)]
     exec: (),
+    #[schema(value_type = Object, required = false)]
+    domain: (),
     #[schema(required = false)]
     failed: Vec<FailedBody>,
     /// What was seen of a failure: response head, body, certificate subject, addresses.

@@ -249,8 +249,13 @@ async fn sign_out(
         return Err(ApiError::CrossSite);
     }
     api.service.sign_out(&session).await?;
+    Ok((StatusCode::NO_CONTENT, forget_session()).into_response())
+}
+
+/// What takes the cookie of a session back.
+pub(crate) fn forget_session() -> [(header::HeaderName, String); 1] {
     let gone = format!("{SESSION_COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, gone)]).into_response())
+    [(header::SET_COOKIE, gone)]
 }
 
 /// Changes one's own password, which ends all other sessions.

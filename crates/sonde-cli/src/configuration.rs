@@ -10,6 +10,8 @@ use sonde_config::{
 };
 use sonde_core::{QueueSettings, Region};
 
+use url::Url;
+
 use crate::exit::Error;
 
 /// Looked for, in this order, where no file is named.
@@ -131,6 +133,12 @@ pub(crate) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
         "a name server is an IP address, with or without a port: 192.0.2.53 or 192.0.2.53:5353"
             .to_owned()
     })
+}
+
+pub(crate) fn parse_rdap_bootstrap(text: &str) -> Result<Url, String> {
+    let url = text.parse::<Url>().ok();
+    let url = url.filter(|url| matches!(url.scheme(), "https" | "http"));
+    url.ok_or_else(|| "the list is at a URL such as https://data.iana.org/rdap/dns.json".to_owned())
 }
 
 /// A file that a configuration in `folder` names.

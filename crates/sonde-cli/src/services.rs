@@ -59,7 +59,7 @@ pub(crate) struct ServiceOptions {
 }
 
 /// Variables and their keys, weakest first where two mean the same.
-const ENVIRONMENT: [(&str, &str); 48] = [
+const ENVIRONMENT: [(&str, &str); 49] = [
     ("SONDE_QUEUES", "queues"),
     ("SONDE_AMQP_URL", "amqp.url"),
     ("SONDE_AMQP_URL_FILE", "amqp.url_file"),
@@ -81,6 +81,7 @@ const ENVIRONMENT: [(&str, &str); 48] = [
     ("SONDE_REGION", "checker.region"),
     ("SONDE_CHECKER_LISTEN", "checker.listen"),
     ("SONDE_EGRESS", "checker.egress"),
+    ("SONDE_RDAP_BOOTSTRAP", "checker.rdap_bootstrap"),
     ("SONDE_TASK_TOKEN", "checker.task_token"),
     ("SONDE_TASK_TOKEN_FILE", "checker.task_token_file"),
     ("SONDE_CRON_TOKEN", "dispatcher.cron_token"),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sonde_core::{
-    AlertRule, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec, Monitor,
-    NetworkOptions, QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
+    AlertRule, DnsClass, DnsSpec, DnsTransport, DomainSpec, ExecSpec, HeartbeatSpec, HttpSpec,
+    Kind, Monitor, NetworkOptions, QueueSettings, Region, Spec, TcpSpec, TlsOptions, TlsSpec,
 };
 use sonde_notify::ChannelConfig;
 
@@ -47,8 +47,8 @@ fn standard(monitor: &Monitor, settings: &QueueSettings, region: Option<&Region>
         },
         expect: Vec::new(),
         degraded: Vec::new(),
-        alert: if is_heartbeat {
-            AlertRule::of_heartbeat()
+        alert: if is_heartbeat || monitor.spec.kind() == Kind::Domain {
+            AlertRule::at_once()
         } else {
             AlertRule::default()
         },
@@ -88,6 +88,7 @@ fn standard_spec(spec: &Spec) -> Spec {
             starttls: None,
             network,
         })),
+        Spec::Domain(spec) => Spec::Domain(Box::new(DomainSpec::of(spec.name.clone()))),
         Spec::Exec(spec) => Spec::Exec(ExecSpec {
             command: spec.command.clone(),
             arguments: Vec::new(),
@@ -121,7 +122,9 @@ fn target(spec: &Spec, standard: &Spec) -> Out {
     let mut kept = differing(written(spec), &written(standard), &TARGET);
     match (spec, kept.len()) {
         (Spec::Tcp(_), 2) => Out::text(spec.target()),
-        (Spec::Http(_) | Spec::Dns(_) | Spec::Icmp(_) | Spec::Tls(_), 1) => kept.swap_remove(0).1,
+        (Spec::Http(_) | Spec::Dns(_) | Spec::Icmp(_) | Spec::Tls(_) | Spec::Domain(_), 1) => {
+            kept.swap_remove(0).1
+        }
         _ => Out::Map(kept),
     }
 }

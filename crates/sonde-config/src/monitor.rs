@@ -76,7 +76,11 @@ fn monitor<'a>(
         let name = fields.take("name").map(|item| item.plain());
         let spec = spec(fields, &defaults.network);
         let kind = spec.as_ref().map(|(kind, _)| *kind);
-        let settled = Shared::decode(fields).settle(&defaults.shared, item, kind);
+        let shared = Shared::decode(fields);
+        if let Some((_, Some(spec))) = &spec {
+            shared.check_pace(spec);
+        }
+        let settled = shared.settle(&defaults.shared, item, kind);
         let expect = assertions::decode(fields.take("expect"), kind);
         let degraded = assertions::decode(fields.take("degraded"), kind);
         let depends_on = fields.take("depends_on").and_then(|item| item.list());

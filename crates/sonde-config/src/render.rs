@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value as Json;
 use sonde_core::{
-    AlertRule, Assertion, Auth, DnsSpec, ExecSpec, HeartbeatSpec, HttpSpec, IcmpSpec, Monitor,
-    NetworkOptions, Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
+    AlertRule, Assertion, Auth, DnsSpec, DomainSpec, ExecSpec, HeartbeatSpec, HttpSpec, IcmpSpec,
+    Monitor, NetworkOptions, Spec, Step, TcpSpec, TlsOptions, TlsSpec, format_duration,
 };
 use sonde_notify::ChannelConfig;
 
@@ -129,6 +129,7 @@ pub(crate) fn spec(spec: &Spec) -> Out {
         Spec::Dns(spec) => dns(spec),
         Spec::Icmp(spec) => icmp(spec),
         Spec::Tls(spec) => tls(spec),
+        Spec::Domain(spec) => domain(spec),
         Spec::Exec(spec) => exec(spec),
         Spec::Heartbeat(spec) => heartbeat(spec),
     }
@@ -231,6 +232,17 @@ fn tls(spec: &TlsSpec) -> Out {
             .map(|protocol| ("starttls", Out::text(protocol.as_str()))),
     );
     out.extend(tls_options(&spec.tls));
+    out.extend(network(&spec.network));
+    Out::map(out)
+}
+
+fn domain(spec: &DomainSpec) -> Out {
+    let mut out = vec![("name", Out::text(&spec.name))];
+    let server = spec.server.as_ref().map(|url| ("server", url));
+    let urls = server
+        .into_iter()
+        .chain(spec.proxy.as_ref().map(|url| ("proxy", url)));
+    out.extend(urls.map(|(key, url)| (key, Out::text(url.as_str()))));
     out.extend(network(&spec.network));
     Out::map(out)
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sonde_core::{
-    AlertRule, Kind, MIN_INTERVAL, MOST_WITHIN, Quorum, Region, RetryPolicy, format_duration,
+    AlertRule, Kind, MIN_INTERVAL, MOST_WITHIN, Quorum, Region, RetryPolicy, Spec, format_duration,
 };
 
 use crate::decode::{Context, Item};
 use crate::fields::Fields;
+use crate::kind;
 
 /// Used where nothing says otherwise.
 pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
@@ -16,7 +17,7 @@ pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// Where no timeout is given; less when the interval is.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Of days before a certificate ends: hardly one is made for longer.
+/// Of days before a certificate or a domain ends: hardly a certificate is made for longer, and nobody renews a domain earlier.
 const LONGEST_EXPIRY: i64 = 365;
 
 /// More attempts than this cannot fit a sensible interval.
@@ -101,13 +102,18 @@ impl<'a> Shared<'a> {
         kind: Option<Kind>,
     ) -> Settled {
         let context = monitor.context;
-        let (interval, timeout) = self.timing(defaults, context);
+        let (interval, timeout) = self.timing(defaults, context, kind);
         let is_heartbeat = kind == Some(Kind::Heartbeat);
         let (regions, alert) = if is_heartbeat {
-            (self.regions_of_heartbeat(), self.alert.of_heartbeat())
+            (self.regions_of_heartbeat(), self.alert.at_once())
         } else {
             let regions = self.checked_regions(defaults, monitor);
-            let alert = self.alert.settle(&defaults.alert, regions.len());
+            let mut alert = self.alert.settle(&defaults.alert, regions.len());
+            if kind == Some(Kind::Domain) {
+                let at_once = self.alert.at_once();
+                alert.fail_after = at_once.fail_after;
+                alert.recover_after = at_once.recover_after;
+            }
             (regions, alert)
         };
         Settled {
@@ -150,14 +156,28 @@ impl<'a> Shared<'a> {
         vec![Region::push()]
     }
 
-    fn timing(&self, defaults: &Self, context: &Context<'_>) -> (Duration, Duration) {
-        let interval = self.interval.as_ref().or(defaults.interval.as_ref());
-        let fallback = context
-            .inputs
-            .options
-            .check_interval
-            .unwrap_or(DEFAULT_INTERVAL);
-        let length = interval.map_or(fallback, |interval| interval.value);
+    /// Whoever names no server asks a registry.
+    pub(crate) fn check_pace(&self, spec: &Spec) {
+        let least = kind::DOMAIN_LEAST_INTERVAL;
+        if let (Spec::Domain(spec), Some(interval)) = (spec, &self.interval)
+            && spec.server.is_none()
+            && interval.value < least
+        {
+            interval.item.problem(format!(
+                "must be {} or more, got \"{}\": registries limit how often they are asked",
+                format_duration(least),
+                format_duration(interval.value)
+            ));
+        }
+    }
+
+    fn timing(
+        &self,
+        defaults: &Self,
+        context: &Context<'_>,
+        kind: Option<Kind>,
+    ) -> (Duration, Duration) {
+        let length = self.length(defaults, context, kind);
         let Some(timeout) = self.timeout.as_ref().or(defaults.timeout.as_ref()) else {
             return (length, DEFAULT_TIMEOUT.min(length));
         };
@@ -175,6 +195,21 @@ impl<'a> Shared<'a> {
             ));
         }
         (length, timeout.value)
+    }
+
+    /// What is right for checks that come every minute is not for a registry.
+    fn length(&self, defaults: &Self, context: &Context<'_>, kind: Option<Kind>) -> Duration {
+        let (shared, fallback) = if kind == Some(Kind::Domain) {
+            (None, kind::DOMAIN_INTERVAL)
+        } else {
+            let fallback = context.inputs.options.check_interval;
+            (
+                defaults.interval.as_ref(),
+                fallback.unwrap_or(DEFAULT_INTERVAL),
+            )
+        };
+        let interval = self.interval.as_ref().or(shared);
+        interval.map_or(fallback, |interval| interval.value)
     }
 
     fn retry(&self, defaults: &Self, queues: &RetryPolicy) -> RetryPolicy {
@@ -235,8 +270,8 @@ impl<'a> Alert<'a> {
     }
 
     /// Only what it says itself: what is right for checks that come every minute is not for what comes once a day.
-    fn of_heartbeat(&self) -> AlertRule {
-        let standard = AlertRule::of_heartbeat();
+    fn at_once(&self) -> AlertRule {
+        let standard = AlertRule::at_once();
         let quorum = self.quorum.as_ref();
         AlertRule {
             fail_after: self.fail_after.unwrap_or(standard.fail_after),

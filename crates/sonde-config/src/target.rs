@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sonde_core::{
-    AlertRule, DnsSpec, HttpSpec, Kind, Monitor, MonitorId, NetworkOptions, Region, RetryPolicy,
-    Spec, TcpSpec, TlsOptions, TlsSpec, WorkspaceId, slugify,
+    AlertRule, DnsSpec, DomainSpec, HttpSpec, Kind, Monitor, MonitorId, NetworkOptions, Region,
+    RetryPolicy, Spec, TcpSpec, TlsOptions, TlsSpec, WorkspaceId, slugify,
 };
 use url::form_urlencoded;
 
@@ -16,22 +16,26 @@ use crate::{address, kind};
 #[error("{0}")]
 pub struct InvalidTarget(pub String);
 
-const SCHEMES: &str = "https, http, tcp, tls, dns, icmp";
+const SCHEMES: &str = "https, http, tcp, tls, dns, icmp, domain";
 
 /// A monitor without retries and assertions, with a timeout of 10 s, in the local workspace and region.
 ///
 /// `https://…`, `http://…`, `tcp://host:port`, `tls://host[:443]`, `icmp://host`, and
-/// `dns://[server]/name?type=A&class=IN&transport=udp`; without a scheme it is `https://`.
+/// `dns://[server]/name?type=A&class=IN&transport=udp`, `domain://name?server=URL`; without a scheme it is `https://`.
 pub fn monitor_from_target(target: &str) -> Result<Monitor, InvalidTarget> {
     let target = target.trim();
     let spec = spec(target).map_err(InvalidTarget)?;
+    let interval = match spec.kind() {
+        Kind::Domain => kind::DOMAIN_INTERVAL,
+        _ => DEFAULT_INTERVAL,
+    };
     let id = slugify(&spec.target()).and_then(|slug| MonitorId::new(&slug).ok());
     Ok(Monitor {
         workspace: WorkspaceId::local(),
         id: id.ok_or_else(|| InvalidTarget(format!("\"{target}\" names no host")))?,
         name: spec.target(),
         spec,
-        interval: DEFAULT_INTERVAL,
+        interval,
         timeout: DEFAULT_TIMEOUT,
         retry: RetryPolicy {
             retries: 0,
@@ -82,6 +86,7 @@ fn spec(target: &str) -> Result<Spec, String> {
         }
         "icmp" => Ok(Spec::Icmp(kind::ping(address::host(rest)?, network))),
         "dns" => dns(target),
+        "domain" => domain(rest),
         other if Kind::from_name(other).is_some() => Err(format!("{other} is not probed by a URL")),
         other => Err(format!(
             "\"{other}\" is not a scheme that can be probed: use one of {SCHEMES}"
@@ -125,6 +130,28 @@ fn dns(target: &str) -> Result<Spec, String> {
         }
     }
     Ok(Spec::Dns(Box::new(spec)))
+}
+
+fn domain(rest: &str) -> Result<Spec, String> {
+    let (name, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut spec = DomainSpec::of(kind::domain_name(name)?);
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "server" => spec.server = Some(kind::rdap_server(&value)?),
+            other => {
+                return Err(format!(
+                    "\"{other}\" is not known here; a domain is domain://name?server=URL"
+                ));
+            }
+        }
+    }
+    if spec.server.is_none() {
+        kind::check_registered(&spec.name).map_err(|(message, near)| match near {
+            Some(near) => format!("{message} (did you mean `domain://{near}`?)"),
+            None => message,
+        })?;
+    }
+    Ok(Spec::Domain(Box::new(spec)))
 }
 
 fn chosen<T: Copy>(options: &[(&str, T)], text: &str) -> Result<T, String> {
@@ -171,6 +198,12 @@ mod tests {
         check("tls://shop.example", Kind::Tls, "shop.example:443");
         check("icmp://192.0.2.1", Kind::Icmp, "192.0.2.1");
         check("icmp://::1", Kind::Icmp, "::1");
+        check("domain://Shop.Example/", Kind::Domain, "shop.example");
+        check(
+            "domain://a.shop.example?server=https://rdap.example/v1/",
+            Kind::Domain,
+            "a.shop.example",
+        );
         check("dns:///shop.example", Kind::Dns, "shop.example A");
         check(
             "dns://192.0.2.53:5353/shop.example?type=mx&transport=tcp",
@@ -189,10 +222,17 @@ mod tests {
         assert_eq!(refused("exec://ls"), "exec is not probed by a URL");
         assert_eq!(
             refused("gopher://a"),
-            "\"gopher\" is not a scheme that can be probed: use one of https, http, tcp, tls, dns, icmp"
+            "\"gopher\" is not a scheme that can be probed: use one of https, http, tcp, tls, dns, icmp, domain"
+        );
+        assert_eq!(
+            refused("domain://www.example.com"),
+            "\"www.example.com\" is below the domain that is registered (did you mean `domain://example.com`?)"
         );
         for target in [
             "",
+            "domain://com",
+            "domain://shop.example?sever=https://a",
+            "domain://shop.example?server=a",
             "https://",
             "icmp://a/b",
             "dns://192.0.2.53",

@@ -97,7 +97,7 @@ fn refused(text: &str) -> String {
 fn the_example_is_accepted_without_warnings() {
     let loaded = load(EXAMPLE).unwrap();
     assert_eq!(loaded.warnings, []);
-    assert_eq!(loaded.config.monitors.len(), 14);
+    assert_eq!(loaded.config.monitors.len(), 16);
     assert_eq!(loaded.config.channels.unwrap().len(), 19);
     assert_eq!(loaded.config.maintenance.unwrap().len(), 2);
 }

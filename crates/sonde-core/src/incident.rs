@@ -14,6 +14,15 @@ pub enum IncidentCause {
     Unknown,
     /// A certificate comes to its end: an incident of its own, beside the others of its monitor.
     CertificateExpiring,
+    /// The registration of a domain comes to its end: likewise.
+    DomainExpiring,
+}
+
+impl IncidentCause {
+    /// Of what ends on a day that is known long before: only its renewal ends it, and its thresholds remind of it.
+    pub const fn is_expiry(self) -> bool {
+        matches!(self, Self::CertificateExpiring | Self::DomainExpiring)
+    }
 }
 
 /// Where an incident stands. The alerter opens and resolves; people acknowledge, and may resolve.

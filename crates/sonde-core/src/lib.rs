@@ -47,15 +47,15 @@ pub use packed::{PackError, PackedMonitor, Packer};
 pub use reason::Reason;
 pub use report::{InvalidReport, Report, ReportBody, ReportInterval, ReportPeriod, ReportProblem};
 pub use result::{
-    Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, Evidence,
-    ExecDetail, FailedAssertion, HttpDetail, IcmpDetail, Phase, Phases, Redirect, TcpDetail,
-    TlsDetail,
+    Attempt, CertificateDetail, CheckResult, CheckerInfo, DnsDetail, DnsRecord, DomainDetail,
+    Evidence, ExecDetail, FailedAssertion, HttpDetail, IcmpDetail, Phase, Phases, Redirect,
+    TcpDetail, TlsDetail,
 };
 pub use slot::{Cadence, partition, stable_hash};
 pub use spec::{
-    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, ExecSpec, HeartbeatSpec, HttpSpec,
-    HttpVersion, IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError, NetworkOptions, Spec,
-    StartTls, Step, TcpSpec, TlsOptions, TlsSpec, masked_url, secret_parameters,
-    without_credentials, without_userinfo,
+    Auth, ClientCertificate, DnsClass, DnsSpec, DnsTransport, DomainSpec, ExecSpec, HeartbeatSpec,
+    HttpSpec, HttpVersion, IcmpSpec, IpPreference, Kind, MASK, MASKED_KEY, MaskError,
+    NetworkOptions, Spec, StartTls, Step, TcpSpec, TlsOptions, TlsSpec, masked_url,
+    secret_parameters, without_credentials, without_userinfo,
 };
 pub use time::{InvalidDuration, InvalidTimestamp, Timestamp, format_duration, parse_duration};

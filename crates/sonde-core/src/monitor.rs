@@ -63,7 +63,7 @@ pub struct AlertRule {
     /// One failure is enough where another region sees the target fail in the same slot.
     #[serde(default)]
     pub confirm: bool,
-    /// How many days before a certificate ends people are told of it, each of them once.
+    /// How many days before a certificate or a domain ends people are told of it, each of them once.
     #[serde(default = "standard_expiry")]
     pub expiry: Vec<u16>,
 }
@@ -74,8 +74,8 @@ fn standard_expiry() -> Vec<u16> {
 }
 
 impl AlertRule {
-    /// Of a heartbeat where nothing else is said: what is late, or says that it failed, is told at once.
-    pub fn of_heartbeat() -> Self {
+    /// Where nothing else is said, of what is looked at once a day or so: a heartbeat that is late, a domain that ended.
+    pub fn at_once() -> Self {
         Self {
             fail_after: 1,
             recover_after: 1,

@@ -72,11 +72,18 @@ reasons! {
     AssertionIcmp "assertion_icmp" "packet loss or round trips are not as expected",
     AssertionTcp "assertion_tcp" "the reply is not as expected",
     AssertionGrpc "assertion_grpc" "the gRPC status is not as expected",
+    AssertionDomain "assertion_domain" "the domain's registration is not as expected",
     IcmpUnreachable "icmp_unreachable" "a router says that the host cannot be reached",
     IcmpTimeout "icmp_timeout" "no echo reply in time",
     GrpcStatus "grpc_status" "the gRPC call failed",
     GrpcNotServing "grpc_not_serving" "the gRPC service says that it is not serving",
     WebsocketUpgrade "websocket_upgrade" "the server refused the WebSocket upgrade",
+    DomainExpired "domain_expired" "the domain's registration has ended",
+    DomainUnregistered "domain_unregistered" "the domain is not registered",
+    RdapNoServer "rdap_no_server" "no RDAP server is known for the domain",
+    RdapRateLimited "rdap_rate_limited" "the RDAP server refuses to be asked so often",
+    RdapAnswer "rdap_answer" "the RDAP server's answer could not be understood",
+    RdapBootstrap "rdap_bootstrap" "the list of RDAP servers could not be fetched",
     HeartbeatLate "heartbeat_late" "the heartbeat did not come in time",
     ExecFailed "exec_failed" "the command failed",
     BlockedTarget "blocked_target" "the address is one that may not be checked from here",
@@ -103,6 +110,7 @@ impl Reason {
             | Self::Unprocessed
             | Self::Expired
             | Self::NotDispatched
+            | Self::RdapBootstrap
             | Self::Internal => Outcome::Missed,
             _ => Outcome::Failed,
         }
@@ -112,7 +120,13 @@ impl Reason {
     pub const fn is_final(self) -> bool {
         matches!(
             self,
-            Self::Unsupported | Self::BlockedTarget | Self::Internal
+            Self::Unsupported
+                | Self::BlockedTarget
+                | Self::Internal
+                | Self::DomainExpired
+                | Self::DomainUnregistered
+                | Self::RdapNoServer
+                | Self::RdapRateLimited
         )
     }
 }

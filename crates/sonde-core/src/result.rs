@@ -65,6 +65,8 @@ pub struct CheckResult {
     pub icmp: Option<IcmpDetail>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<ExecDetail>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainDetail>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedAssertion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +150,7 @@ impl CheckResult {
             dns: None,
             icmp: None,
             exec: None,
+            domain: None,
             failed: Vec::new(),
             evidence: None,
             suspect: false,
@@ -355,6 +358,23 @@ pub struct ExecDetail {
     pub code: Option<i32>,
     /// Standard output, then standard error; at most 4 KiB.
     pub output: String,
+}
+
+/// What the registry says of a domain (RFC 9083).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainDetail {
+    /// Some registries do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registered_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registrar: Option<String>,
+    /// As in `active`, `client transfer prohibited`, `redemption period`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<String>,
+    /// The base URL of the RDAP server that was asked.
+    pub server: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,17 +28,19 @@ pub enum Kind {
     Dns,
     Icmp,
     Tls,
+    Domain,
     Exec,
     Heartbeat,
 }
 
 impl Kind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Http,
         Self::Tcp,
         Self::Dns,
         Self::Icmp,
         Self::Tls,
+        Self::Domain,
         Self::Exec,
         Self::Heartbeat,
     ];
@@ -50,6 +52,7 @@ impl Kind {
             Self::Dns => "dns",
             Self::Icmp => "icmp",
             Self::Tls => "tls",
+            Self::Domain => "domain",
             Self::Exec => "exec",
             Self::Heartbeat => "heartbeat",
         }
@@ -74,6 +77,7 @@ pub enum Spec {
     Dns(Box<DnsSpec>),
     Icmp(IcmpSpec),
     Tls(Box<TlsSpec>),
+    Domain(Box<DomainSpec>),
     Exec(ExecSpec),
     Heartbeat(HeartbeatSpec),
 }
@@ -86,6 +90,7 @@ impl Spec {
             Self::Dns(_) => Kind::Dns,
             Self::Icmp(_) => Kind::Icmp,
             Self::Tls(_) => Kind::Tls,
+            Self::Domain(_) => Kind::Domain,
             Self::Exec(_) => Kind::Exec,
             Self::Heartbeat(_) => Kind::Heartbeat,
         }
@@ -102,6 +107,7 @@ impl Spec {
                 None => format!("{} {}", spec.name, spec.record_type),
             },
             Self::Icmp(spec) => spec.host.clone(),
+            Self::Domain(spec) => spec.name.clone(),
             Self::Exec(spec) => spec.command.clone(),
             Self::Heartbeat(_) => Kind::Heartbeat.as_str().to_owned(),
         }
@@ -376,6 +382,30 @@ pub struct IcmpSpec {
     pub payload_size: u16,
     pub ttl: Option<u8>,
     pub network: NetworkOptions,
+}
+
+/// A domain whose registration is looked up, by RDAP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DomainSpec {
+    /// As it is registered: in punycode, without a dot at its end.
+    pub name: String,
+    /// The base URL of the RDAP server to ask; that of the registry where absent.
+    pub server: Option<Url>,
+    /// An HTTP proxy, `http://[user:password@]host:port`.
+    pub proxy: Option<Url>,
+    pub network: NetworkOptions,
+}
+
+impl DomainSpec {
+    /// What a bare name means.
+    pub fn of(name: String) -> Self {
+        Self {
+            name,
+            server: None,
+            proxy: None,
+            network: NetworkOptions::default(),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize)]

@@ -170,6 +170,7 @@ impl Notice {
             IncidentCause::Degraded => "DEGRADED",
             IncidentCause::Unknown => "UNKNOWN",
             IncidentCause::CertificateExpiring => "CERTIFICATE EXPIRES",
+            IncidentCause::DomainExpiring => "DOMAIN EXPIRES",
         };
         match self.event {
             NoticeEvent::Opened | NoticeEvent::Changed => format!("{state}: {name}"),
@@ -177,6 +178,9 @@ impl Notice {
             NoticeEvent::Acknowledged => format!("ACKNOWLEDGED: {name}"),
             NoticeEvent::Resolved if self.incident.cause == IncidentCause::CertificateExpiring => {
                 format!("CERTIFICATE RENEWED: {name}")
+            }
+            NoticeEvent::Resolved if self.incident.cause == IncidentCause::DomainExpiring => {
+                format!("DOMAIN RENEWED: {name}")
             }
             NoticeEvent::Resolved => format!("RECOVERED: {name} after {}", self.lasted()),
             NoticeEvent::Test => format!("TEST: {name}"),
@@ -192,7 +196,8 @@ impl Notice {
                 _,
                 IncidentCause::Degraded
                 | IncidentCause::Unknown
-                | IncidentCause::CertificateExpiring,
+                | IncidentCause::CertificateExpiring
+                | IncidentCause::DomainExpiring,
             ) => Severity::Warning,
         }
     }
@@ -238,7 +243,9 @@ impl Notice {
         let regions = &self.incident.regions;
         let counts = |region: &&RegionNotice| match self.incident.cause {
             IncidentCause::Down => region.outcome == Outcome::Failed,
-            IncidentCause::Degraded | IncidentCause::CertificateExpiring => {
+            IncidentCause::Degraded
+            | IncidentCause::CertificateExpiring
+            | IncidentCause::DomainExpiring => {
                 matches!(region.outcome, Outcome::Failed | Outcome::Degraded)
             }
             IncidentCause::Unknown => region.outcome == Outcome::Missed,
@@ -404,7 +411,7 @@ mod tests {
             notice.incident.resolved_at = None;
             assert_eq!(notice.headline(), expected);
         }
-        use IncidentCause::{Degraded, Down, Unknown};
+        use IncidentCause::{Degraded, DomainExpiring, Down, Unknown};
         check(NoticeEvent::Opened, Down, 0, "DOWN: Shop");
         check(NoticeEvent::Changed, Degraded, 0, "DEGRADED: Shop");
         check(NoticeEvent::Opened, Unknown, 0, "UNKNOWN: Shop");
@@ -422,6 +429,18 @@ mod tests {
             "RECOVERED: Shop after 12m 5s",
         );
         check(NoticeEvent::Test, Down, 0, "TEST: Shop");
+        check(
+            NoticeEvent::Changed,
+            DomainExpiring,
+            0,
+            "DOMAIN EXPIRES: Shop",
+        );
+        check(
+            NoticeEvent::Resolved,
+            DomainExpiring,
+            0,
+            "DOMAIN RENEWED: Shop",
+        );
     }
 
     #[test]

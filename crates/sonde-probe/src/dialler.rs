@@ -31,6 +31,7 @@ impl Dialler {
                 egress,
                 resolver,
                 allow_exec: false,
+                rdap_bootstrap: None,
                 checker_id: String::new(),
             })
         };

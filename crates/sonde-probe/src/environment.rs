@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use url::Url;
 
 use crate::Egress;
+use crate::domain::Servers;
 use crate::icmp::Sockets;
 use crate::resolver::Resolver;
 use crate::tls::{self, ClientConfigs};
@@ -23,6 +25,8 @@ pub struct Settings {
     pub resolver: Option<SocketAddr>,
     /// Whether exec checks may run here at all.
     pub allow_exec: bool,
+    /// Where the list of RDAP servers is, instead of at IANA's.
+    pub rdap_bootstrap: Option<Url>,
     /// Identifies this process in results.
     pub checker_id: String,
 }
@@ -34,6 +38,7 @@ pub struct Environment {
     pub(crate) resolver: Resolver,
     pub(crate) client_configs: ClientConfigs,
     pub(crate) icmp: Sockets,
+    pub(crate) rdap_servers: Servers,
     /// Permits for [`BODY_UNIT`] bytes each.
     pub(crate) bodies: Arc<Semaphore>,
 }
@@ -49,6 +54,7 @@ impl Environment {
             resolver,
             client_configs: ClientConfigs::default(),
             icmp: Sockets::default(),
+            rdap_servers: Servers::default(),
             bodies: Arc::new(Semaphore::new(BODY_UNITS)),
         })
     }

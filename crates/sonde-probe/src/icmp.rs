@@ -206,6 +206,7 @@ mod tests {
             egress: crate::Egress::open(),
             resolver: None,
             allow_exec: false,
+            rdap_bootstrap: None,
             checker_id: String::new(),
         })
         .unwrap()

@@ -6,6 +6,7 @@ mod dial;
 mod dialler;
 mod dialogue;
 mod dns;
+mod domain;
 mod egress;
 mod environment;
 mod exec;

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use sonde_core::{
-    DnsDetail, Evidence, ExecDetail, HttpDetail, IcmpDetail, Phase, Phases, Reason, TcpDetail,
-    TlsDetail,
+    DnsDetail, DomainDetail, Evidence, ExecDetail, HttpDetail, IcmpDetail, Phase, Phases, Reason,
+    TcpDetail, TlsDetail,
 };
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ pub(crate) struct Observation {
     /// Whether an assertion does, so that more of it than evidence needs is kept.
     pub(crate) looks_at_body: bool,
     pub(crate) phases: Phases,
-    /// Set by kinds whose latency is not the attempt's duration (icmp: the mean round trip).
+    /// Set by kinds whose latency is not the attempt's duration (icmp: the mean round trip; domain: of the question alone).
     pub(crate) latency: Option<Duration>,
     pub(crate) remote_address: Option<String>,
     pub(crate) http: Option<HttpDetail>,
@@ -51,6 +51,7 @@ pub(crate) struct Observation {
     pub(crate) dns: Option<DnsDetail>,
     pub(crate) icmp: Option<IcmpDetail>,
     pub(crate) exec: Option<ExecDetail>,
+    pub(crate) domain: Option<DomainDetail>,
     pub(crate) evidence: Evidence,
 }
 
@@ -71,6 +72,7 @@ impl Observation {
             dns: None,
             icmp: None,
             exec: None,
+            domain: None,
             evidence: Evidence::default(),
         }
     }

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use sonde_core::{Auth, CheckResult, HttpSpec, Spec, Step, secret_parameters};
+use url::Url;
 
 /// Shorter texts occur by chance, and are no secrets.
 const SHORTEST: usize = 4;
@@ -27,6 +28,7 @@ impl<'a> Secrets<'a> {
                 .map(|(_, value)| value.into())
                 .collect(),
             Spec::Tcp(spec) => dialogue(&spec.dialogue),
+            Spec::Domain(spec) => spec.proxy.iter().flat_map(in_userinfo).collect(),
             Spec::Dns(_) | Spec::Icmp(_) | Spec::Tls(_) | Spec::Heartbeat(_) => Vec::new(),
         };
         found.retain(|secret| secret.len() >= SHORTEST);
@@ -78,13 +80,8 @@ fn http(spec: &HttpSpec) -> Vec<Cow<'_, str>> {
         Some(Auth::Bearer { token }) => found.push(token.into()),
         None => {}
     }
-    for url in spec.proxy.iter().chain([&spec.url]) {
-        if let Some(password) = url.password() {
-            let decode = |text| percent_decode_str(text).decode_utf8_lossy();
-            found.push(basic(&decode(url.username()), &decode(password)));
-            found.extend([password.into(), decode(password)]);
-        }
-    }
+    let urls = spec.proxy.iter().chain([&spec.url]);
+    found.extend(urls.flat_map(in_userinfo));
     let parameters = secret_parameters(&spec.url);
     found.extend(
         parameters
@@ -92,6 +89,16 @@ fn http(spec: &HttpSpec) -> Vec<Cow<'_, str>> {
             .map(Cow::Borrowed),
     );
     found
+}
+
+/// A password as it is written, as it is meant, and as it is sent.
+fn in_userinfo(url: &Url) -> impl Iterator<Item = Cow<'_, str>> {
+    let passwords = url.password().into_iter();
+    passwords.flat_map(|password| {
+        let decode = |text| percent_decode_str(text).decode_utf8_lossy();
+        let sent = basic(&decode(url.username()), &decode(password));
+        [sent, password.into(), decode(password)]
+    })
 }
 
 /// As in an `Authorization` header.

@@ -17,7 +17,7 @@ use crate::environment::{Environment, EnvironmentError, Settings};
 use crate::judge::{Verdict, judge};
 use crate::observe::{Failure, Observation, timed_out};
 use crate::redact::Secrets;
-use crate::{dns, exec, http, icmp, retry, tcp, tls_kind};
+use crate::{dns, domain, exec, http, icmp, retry, tcp, tls_kind};
 
 /// Probes keep the deadline themselves, and know better than we what it cut off. One that does not is ended this much
 /// later.
@@ -161,6 +161,7 @@ fn probe<'a>(
         Spec::Dns(spec) => Box::pin(dns::probe(environment, spec, seen)),
         Spec::Icmp(spec) => Box::pin(icmp::probe(environment, spec, seen)),
         Spec::Tls(spec) => Box::pin(tls_kind::probe(environment, spec, seen)),
+        Spec::Domain(spec) => Box::pin(domain::probe(environment, spec, seen)),
         Spec::Exec(spec) => Box::pin(exec::probe(environment, spec, seen)),
         Spec::Heartbeat(_) => Box::pin(async { Err(nothing_to_check()) }),
     }
@@ -215,6 +216,7 @@ fn fill(result: &mut CheckResult, execution: Execution, monitor: &Monitor) {
     result.dns = seen.dns;
     result.icmp = seen.icmp;
     result.exec = seen.exec;
+    result.domain = seen.domain;
     result.evidence = evidence.filter(|evidence| *evidence != Evidence::default());
     Secrets::of(&monitor.spec).strike(result);
 }

@@ -30,6 +30,7 @@ impl Targets {
             egress,
             resolver,
             allow_exec: false,
+            rdap_bootstrap: None,
             checker_id: String::new(),
         };
         Ok(Self {
@@ -107,6 +108,12 @@ fn hosts(spec: &Spec) -> Vec<Host> {
                 .map(|name| host(name, &spec.network))
                 .into_iter()
                 .collect()
+        }
+        Spec::Domain(spec) => {
+            let both = [spec.proxy.as_ref(), spec.server.as_ref()]
+                .into_iter()
+                .flatten();
+            both.filter_map(|url| of_url(url, &spec.network)).collect()
         }
         Spec::Exec(_) | Spec::Heartbeat(_) => Vec::new(),
     }

@@ -18,6 +18,7 @@ pub(crate) fn environment(egress: Egress) -> Environment {
         egress,
         resolver: None,
         allow_exec: false,
+        rdap_bootstrap: None,
         checker_id: "test".to_owned(),
     })
     .unwrap()

@@ -119,6 +119,13 @@ impl Service {
         Ok(())
     }
 
+    /// Ends all sessions of whose session it is.
+    pub async fn sign_out_everywhere(&self, session: &Token) -> Result<()> {
+        let user = self.session_user(session).await?;
+        self.parts.accounts.end_sessions(&user.id, None).await?;
+        Ok(())
+    }
+
     /// Ends all other sessions of the user.
     pub async fn change_password(
         &self,

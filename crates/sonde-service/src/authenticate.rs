@@ -35,6 +35,25 @@ pub enum Presented {
 /// Where a request comes from, for slowing down who guesses.
 pub type Peer = Option<IpAddr>;
 
+/// How a request came: for what is about its own session.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    pub presented: Presented,
+    pub peer: Peer,
+}
+
+impl Visit {
+    /// The session of a browser.
+    pub fn session(&self) -> Result<&Token> {
+        match &self.presented {
+            Presented::Cookie(session) => Ok(session),
+            Presented::Bearer(_) | Presented::Nothing => Err(ServiceError::Unauthenticated(
+                "this takes a session: sign in",
+            )),
+        }
+    }
+}
+
 impl Service {
     /// Whoever is on this machine may do everything, in the one workspace that there is.
     pub fn local(&self) -> Access {

@@ -1,7 +1,7 @@
 //! Incidents, and what people do to them.
 
 use bytes::Bytes;
-use sonde_core::{IncidentCause, Scope, Timestamp};
+use sonde_core::{Scope, Timestamp};
 use sonde_notify::{Channel, ChannelConfig, IncidentNotice, Notice, NoticeEvent};
 use sonde_store::{
     Annotation, Incident, IncidentEvent, IncidentQuery, NewNotice, Resolution, Screenshot,
@@ -96,9 +96,8 @@ impl Access {
     pub async fn resolve_incident(&self, id: Uuid) -> Result<IncidentView> {
         let permit = self.whole(Scope::AlertsWrite)?;
         let incident = self.incident_view(permit, id).await?.incident;
-        if incident.cause == IncidentCause::CertificateExpiring {
-            let why =
-                "it ends when the certificate is renewed: acknowledge it to be reminded no more";
+        if incident.cause.is_expiry() {
+            let why = "it ends with the renewal: acknowledge it to be reminded no more";
             return Err(ServiceError::Refused(why.to_owned()));
         }
         let notices = self

@@ -43,7 +43,7 @@ use url::Url;
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
 pub use apply::WantedFile;
-pub use authenticate::{Peer, Presented};
+pub use authenticate::{Peer, Presented, Visit};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use heartbeats::{Ping, Told};
@@ -106,6 +106,18 @@ impl Service {
 
     pub fn now(&self) -> Timestamp {
         self.parts.clock.now()
+    }
+
+    /// Whether monitors and channels may run programs.
+    pub fn allows_exec(&self) -> bool {
+        self.parts.reading.allow_exec
+    }
+
+    /// Where people and jobs find `path`; only the path where nobody said where this is reached.
+    pub fn link(&self, path: &str) -> String {
+        let base = self.parts.public_url.as_ref().map(Url::as_str);
+        let base = base.unwrap_or_default().trim_end_matches('/');
+        format!("{base}{path}")
     }
 
     /// Since when what is read of the configuration may be old, because its primary is away.

@@ -229,7 +229,7 @@ impl Access {
     }
 }
 
-fn unmask(monitor: &mut Monitor, before: Option<&Monitor>) -> Result<()> {
+pub(crate) fn unmask(monitor: &mut Monitor, before: Option<&Monitor>) -> Result<()> {
     let kind = monitor.spec.kind().as_str();
     let unmasked = monitor.spec.unmask(before.map(|before| &before.spec));
     unmasked.map_err(|error| ServiceError::invalid(kind, error.to_string()))

@@ -10,7 +10,7 @@ use sonde_queue::{Listener, Outgoing, QueueError, ResultsMessage, Route, TaskMes
 use tokio::time::{Instant, timeout_at};
 
 use crate::access::Access;
-use crate::{FieldProblem, Result, Service, ServiceError};
+use crate::{FieldProblem, Result, Service, ServiceError, monitors};
 
 /// Monitors asked for at once: more would wait in the queue until their tasks expire.
 const GROUP: usize = 50;
@@ -62,6 +62,26 @@ impl Access {
         let monitor = self.read_one(permit, id, config).await?;
         refuse_heartbeat(&monitor)?;
         self.refuse_private_targets(&[&monitor], "").await?;
+        self.service.ask(vec![monitor]).await
+    }
+
+    /// Checks once what a monitor is to become, from the first of its regions. The row stands under `aside`, for it says
+    /// nothing of what the monitor is; masked secrets are those that are stored.
+    pub async fn try_monitor(
+        &self,
+        id: &MonitorId,
+        config: Map<String, Value>,
+        aside: &MonitorId,
+    ) -> Result<Run> {
+        self.on(Scope::ChecksRun, id)?;
+        let permit = self.on(Scope::MonitorsWrite, id)?;
+        let before = permit.store().monitor(permit.workspace(), id).await?;
+        let mut monitor = self.read_one(permit, id, config).await?;
+        monitors::unmask(&mut monitor, before.as_ref().map(|it| &it.value))?;
+        refuse_heartbeat(&monitor)?;
+        self.refuse_private_targets(&[&monitor], "").await?;
+        monitor.id = aside.clone();
+        monitor.regions.truncate(1);
         self.service.ask(vec![monitor]).await
     }
 

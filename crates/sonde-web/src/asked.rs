@@ -134,7 +134,7 @@ fn between(
 
 /// RFC 3339, or local time as a form sends it. Of a time that comes twice the first is meant, and one that the clocks skip
 /// is read with the offset from before.
-fn instant(name: &str, text: Option<&str>, zone: Tz) -> Result<Timestamp, String> {
+pub(crate) fn instant(name: &str, text: Option<&str>, zone: Tz) -> Result<Timestamp, String> {
     let text = text.ok_or_else(|| format!("`{name}` is missing"))?;
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);

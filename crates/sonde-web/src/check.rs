@@ -60,7 +60,7 @@ async fn page(
                 result.message.clone().unwrap_or_else(sentence),
             )
         }),
-        facts: facts(&result, zone),
+        facts: [facts(&result, zone), registration(&result, zone)].concat(),
         steps: phases::waterfall(&result),
         total: format::latency_or_nothing(result.total_us),
         attempts: attempts(&result),
@@ -162,6 +162,25 @@ fn facts(result: &CheckResult, zone: Tz) -> Vec<(&'static str, String)> {
         .into_iter()
         .filter_map(|(label, text)| Some((label, text?)));
     facts.collect()
+}
+
+/// Of a domain.
+fn registration(result: &CheckResult, zone: Tz) -> Vec<(&'static str, String)> {
+    let Some(domain) = &result.domain else {
+        return Vec::new();
+    };
+    let day = |at: Option<Timestamp>| at.map(|at| format::written(at, zone, "%Y-%m-%d"));
+    let facts = [
+        ("Registered", day(domain.registered_at)),
+        ("Registered until", day(domain.expires_at)),
+        ("Registrar", domain.registrar.clone()),
+        ("Registration", Some(domain.status.join(", "))),
+        ("RDAP server", Some(domain.server.clone())),
+    ];
+    let facts = facts
+        .into_iter()
+        .filter_map(|(label, text)| Some((label, text?)));
+    facts.filter(|(_, text)| !text.is_empty()).collect()
 }
 
 /// What came of each, and how long it took.

@@ -42,6 +42,25 @@ impl IntoResponse for PageError {
                 "You may not see this",
                 format!("{error}. An owner of the workspace can give you the right to."),
             ),
+            Self::Service(error @ ServiceError::Refused(_)) => (
+                StatusCode::FORBIDDEN,
+                "This was refused",
+                format!("{error}."),
+            ),
+            Self::Service(
+                error @ (ServiceError::Changed
+                | ServiceError::ManagedByFile { .. }
+                | ServiceError::Exists { .. }),
+            ) => (
+                StatusCode::CONFLICT,
+                "Nothing was changed",
+                format!("{error}."),
+            ),
+            Self::Service(error @ ServiceError::Invalid(_)) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Nothing was changed",
+                format!("{error}."),
+            ),
             failed => {
                 tracing::error!(error = sonde_core::chain(failed), "page failed");
                 (

@@ -133,8 +133,8 @@ fn shown(
     let zone = viewer.zone;
     let can_comment = grant.scopes.contains(&Scope::AlertsWrite) && grant.only.is_none();
     let status = view.incident.status;
-    // A certificate is renewed, or not.
-    let ends_by_itself = view.incident.cause == IncidentCause::CertificateExpiring;
+    // A certificate is renewed, or not, and so is a domain.
+    let ends_by_itself = view.incident.cause.is_expiry();
     Ok(Page {
         shell: Shell::new(
             viewer,
@@ -178,15 +178,19 @@ pub(crate) fn notice(access: &Access, incident: &Incident) -> Result<Notice, Pag
 
 /// Whether it says something of where its monitor stands; what expires is in use still.
 pub(crate) fn is_of_state(incident: &Incident) -> bool {
-    use IncidentCause::{Degraded, Down, Unknown};
-    matches!(incident.cause, Down | Degraded | Unknown)
+    !incident.cause.is_expiry()
 }
 
 pub(crate) fn state(incident: &Incident) -> &'static str {
     match (incident.status, incident.cause) {
         (IncidentStatus::Resolved, _) => "up",
         (_, IncidentCause::Down) => "down",
-        (_, IncidentCause::Degraded | IncidentCause::CertificateExpiring) => "degraded",
+        (
+            _,
+            IncidentCause::Degraded
+            | IncidentCause::CertificateExpiring
+            | IncidentCause::DomainExpiring,
+        ) => "degraded",
         (_, IncidentCause::Unknown) => "unknown",
     }
 }

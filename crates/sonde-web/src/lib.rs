@@ -6,8 +6,10 @@ mod asked;
 mod chart;
 mod check;
 mod checks;
+mod edit;
 mod error;
 mod fleet;
+mod form;
 mod format;
 mod history;
 mod incident;
@@ -15,6 +17,7 @@ mod incidents;
 mod monitor;
 mod overview;
 mod run;
+mod settings;
 mod statics;
 mod viewer;
 
@@ -44,6 +47,8 @@ pub fn router(service: Service) -> Router {
         .merge(checks::router())
         .merge(check::router())
         .merge(fleet::router())
+        .merge(edit::router())
+        .merge(settings::router())
         .route("/incidents", get(incidents::page))
         .route("/incidents/{id}", get(incident::page))
         .merge(incident::forms())

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::stream::{self, Stream};
 use serde_json::{Map, Value};
-use sonde_core::{Kind, MonitorId, Region};
+use sonde_core::{CheckResult, Kind, MonitorId, Region};
 use sonde_service::{MonitorView, Run, ServiceError};
 
 use crate::asked::Asked;
@@ -25,9 +25,16 @@ use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, html};
 
 /// Kinds that a target alone says enough of.
-const KINDS: [Kind; 5] = [Kind::Http, Kind::Tcp, Kind::Tls, Kind::Dns, Kind::Icmp];
+const KINDS: [Kind; 6] = [
+    Kind::Http,
+    Kind::Tcp,
+    Kind::Tls,
+    Kind::Dns,
+    Kind::Icmp,
+    Kind::Domain,
+];
 /// Where the rows of checks stand that are of no monitor.
-const AD_HOC: &str = "ad-hoc";
+pub(crate) const AD_HOC: &str = "ad-hoc";
 /// In the page, where rows come.
 const HERE: &str = "<!--rows-->";
 
@@ -52,11 +59,22 @@ struct Page {
 /// What came from one region.
 #[derive(Template)]
 #[template(path = "run_row.html")]
-struct Answer {
+pub(crate) struct Answer {
     row: checks::Row,
     /// What is kept of it, where it is of a monitor.
     has_link: bool,
     steps: Vec<Step>,
+}
+
+impl Answer {
+    pub(crate) fn new(result: &CheckResult, viewer: &Viewer, has_link: bool) -> Self {
+        let longest = result.total_us.unwrap_or(0);
+        Self {
+            row: checks::Row::new(result, viewer, longest),
+            has_link,
+            steps: phases::waterfall(result),
+        }
+    }
 }
 
 /// What is to be checked, from a form or a link.
@@ -179,12 +197,7 @@ fn rows(run: Run, viewer: Viewer, has_link: bool) -> impl Stream<Item = String> 
         let (mut run, viewer) = running?;
         match run.next().await {
             Ok(Some(result)) => {
-                let longest = result.total_us.unwrap_or(0);
-                let answer = Answer {
-                    row: checks::Row::new(&result, &viewer, longest),
-                    has_link,
-                    steps: phases::waterfall(&result),
-                };
+                let answer = Answer::new(&result, &viewer, has_link);
                 let text = answer.render().unwrap_or_default();
                 Some((text, Some((run, viewer))))
             }

@@ -17,6 +17,25 @@ pub(crate) struct Viewer {
     pub(crate) zone: Tz,
 }
 
+impl Viewer {
+    pub(crate) fn may(&self, scope: Scope) -> bool {
+        self.access.grant().scopes.contains(&scope)
+    }
+
+    /// The same for what belongs to the workspace as a whole.
+    pub(crate) fn may_for_all(&self, scope: Scope) -> bool {
+        self.may(scope) && self.access.grant().only.is_none()
+    }
+
+    /// For a form that others are not to see.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), PageError> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(ServiceError::Forbidden(scope).into())
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Viewer {
     type Rejection = PageError;
 
@@ -56,10 +75,13 @@ pub(crate) enum Place {
     Incidents,
     Run,
     Fleet,
+    Channels,
+    Maintenance,
+    Settings,
 }
 
 impl Place {
-    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 4] = [
+    const ALL: [(Self, &'static str, &'static str, Option<Scope>); 7] = [
         (Self::Monitors, "/", "Monitors", None),
         (
             Self::Incidents,
@@ -69,6 +91,19 @@ impl Place {
         ),
         (Self::Run, "/run", "Run a check", Some(Scope::ChecksRun)),
         (Self::Fleet, "/fleet", "Fleet", Some(Scope::FleetRead)),
+        (
+            Self::Channels,
+            "/channels",
+            "Channels",
+            Some(Scope::AlertsRead),
+        ),
+        (
+            Self::Maintenance,
+            "/maintenance",
+            "Maintenance",
+            Some(Scope::MonitorsRead),
+        ),
+        (Self::Settings, "/settings", "Settings", None),
     ];
 }
 

@@ -217,6 +217,10 @@ impl Process {
         unreachable!("a component does not start:\n{failure}");
     }
 
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);

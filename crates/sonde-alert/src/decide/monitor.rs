@@ -10,7 +10,7 @@ use sonde_core::{
 use uuid::Uuid;
 
 use super::beat::{Beat, Rhythm};
-use super::expiry::{Certificates, Expiring, Expiry};
+use super::expiry::{Ends, Expiring, Expiry, Shown};
 use super::region::{KeptRegion, RegionState, SETTLE, Verdict};
 
 /// What was heard so many intervals ago says nothing of now.
@@ -37,7 +37,7 @@ pub struct MonitorState {
     since: Option<Timestamp>,
     /// Of a heartbeat.
     beat: Option<Beat>,
-    certificates: Certificates,
+    ends: Ends,
 }
 
 /// What is kept of a monitor.
@@ -158,7 +158,7 @@ impl MonitorState {
             witnesses: BTreeMap::new(),
             since: None,
             beat: None,
-            certificates: Certificates::default(),
+            ends: Ends::default(),
         }
     }
 
@@ -174,7 +174,7 @@ impl MonitorState {
             witnesses: BTreeMap::new(),
             since: kept.since,
             beat: kept.beat,
-            certificates: Certificates::restored(kept.expiring),
+            ends: Ends::restored(kept.expiring),
         }
     }
 
@@ -190,7 +190,7 @@ impl MonitorState {
             opened: self.opened.clone(),
             since: self.since,
             beat: self.beat,
-            expiring: self.certificates.open().cloned(),
+            expiring: self.ends.open().cloned(),
         };
         let is_calm = kept.incident.is_none() && kept.opened.is_empty() && kept.expiring.is_none();
         let is_empty =
@@ -216,7 +216,7 @@ impl MonitorState {
         let region = regions.entry(result.region.clone()).or_default();
         let is_new = region.observe(&monitor.alert, interval, result);
         if is_new {
-            self.certificates.observe(result);
+            self.ends.observe(result);
             if monitor.alert.confirm {
                 self.confirm(result.slot);
             }
@@ -283,19 +283,19 @@ impl MonitorState {
         }
     }
 
-    /// Tells of a certificate that comes to its end.
+    /// Tells of a certificate or a domain that comes to its end.
     pub fn decide_expiry(&mut self, monitor: &Monitor, now: Timestamp) -> Option<Expiry> {
-        self.certificates.decide(monitor, now)
+        self.ends.decide(monitor, now)
     }
 
-    /// When the certificate ends that a region was shown.
-    pub fn certificate_ends(&self, region: &Region) -> Option<Timestamp> {
-        self.certificates.ends(region)
+    /// The end that a region was shown last.
+    pub fn shown_end(&self, region: &Region) -> Option<&Shown> {
+        self.ends.shown(region)
     }
 
     /// As [`Self::take_incident`].
     pub fn take_expiring(&mut self) -> Option<Expiring> {
-        self.certificates.take()
+        self.ends.take()
     }
 
     /// The instants by now at which a heartbeat was late and nobody has said so, and since when it is waited for.

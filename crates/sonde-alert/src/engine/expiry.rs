@@ -1,4 +1,4 @@
-//! Certificates that come to their end, as incidents of their own.
+//! Certificates and domains that come to their end, as incidents of their own.
 
 use sonde_store::IncidentEventKind;
 

@@ -456,7 +456,7 @@ fn heartbeat() -> Arc<Monitor> {
     monitor.spec = sonde_core::Spec::Heartbeat(sonde_core::HeartbeatSpec { grace: HOUR });
     monitor.interval = HOUR * 24;
     monitor.regions = vec![Region::push()];
-    monitor.alert = sonde_core::AlertRule::of_heartbeat();
+    monitor.alert = sonde_core::AlertRule::at_once();
     Arc::new(monitor)
 }
 

@@ -87,6 +87,7 @@ impl Scene {
             egress: Egress::open(),
             resolver: None,
             allow_exec: false,
+            rdap_bootstrap: None,
             checker_id: "c1".to_owned(),
         });
         CheckerParts {

@@ -20,7 +20,7 @@ use crate::services::ServiceOptions;
 
 /// Look at one target, phase by phase
 ///
-/// The kind follows from the scheme: https, http, tcp, tls, icmp or dns. Without a scheme it is https. The exit code is
+/// The kind follows from the scheme: https, http, tcp, tls, icmp, dns or domain. Without a scheme it is https. The exit code is
 /// 1 when the probe failed, and 3 when it could not be made.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -29,6 +29,7 @@ Examples:
   sonde probe tcp://db.internal:5432 --timeout 2s
   sonde probe 'dns://192.0.2.53/shop.example?type=MX'
   sonde probe tls://shop.example --expect 'tls.days_left > 14'
+  sonde probe domain://shop.example --expect 'domain.days_left > 30'
   sonde probe https://shop.example --regions fra,iad
   sonde probe https://shop.example/orders -H 'authorization: Bearer …' --body @order.json")]
 pub(crate) struct Options {
@@ -61,6 +62,9 @@ pub(crate) struct Options {
     /// A name server to use instead of the system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
     resolver: Option<SocketAddr>,
+    /// Where the list of RDAP servers is, for checks of domains [default: at IANA's]
+    #[arg(long, value_name = "URL", env = "SONDE_RDAP_BOOTSTRAP", value_parser = configuration::parse_rdap_bootstrap)]
+    rdap_bootstrap: Option<url::Url>,
     /// Look from these regions of a fleet instead of from here; separated by commas
     #[arg(long, value_name = "REGIONS", value_delimiter = ',')]
     regions: Vec<Region>,
@@ -98,6 +102,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         egress: Egress::open(),
         resolver: options.resolver,
         allow_exec: false,
+        rdap_bootstrap: options.rdap_bootstrap.clone(),
         checker_id: configuration::checker_id(&Region::local()),
     })
     .context("cannot probe anything from here")?;

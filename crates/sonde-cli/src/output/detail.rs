@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anstyle::Style;
 use sonde_core::{
-    CertificateDetail, CheckResult, DnsDetail, DnsRecord, ExecDetail, HttpDetail, IcmpDetail,
-    Outcome, Redirect, Timestamp, TlsDetail,
+    CertificateDetail, CheckResult, DnsDetail, DnsRecord, DomainDetail, ExecDetail, HttpDetail,
+    IcmpDetail, Outcome, Redirect, Timestamp, TlsDetail,
 };
 
 use super::style::{
-    BOLD, DIM, RED, YELLOW, cut, mark, outcome_style, paint, show_bytes, show_micros,
+    BOLD, DIM, Painted, RED, YELLOW, cut, mark, outcome_style, paint, show_bytes, show_micros,
 };
 use super::{hints, waterfall};
 
@@ -22,7 +22,7 @@ const INDENT: usize = 12;
 /// How much of a failure's body is shown; the JSON has more.
 const BODY_LINES: usize = 5;
 
-/// A certificate with less time left is shown as a warning.
+/// A certificate or a domain with less time left is shown as a warning.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * DAY);
 const DAY: u64 = 86_400;
 
@@ -155,6 +155,9 @@ fn fields(result: &CheckResult, now: Timestamp) -> Vec<String> {
     if let Some(icmp) = &result.icmp {
         fields.add("icmp", icmp_lines(icmp));
     }
+    if let Some(domain) = &result.domain {
+        domain_fields(domain, now, &mut fields);
+    }
     if let Some(tcp) = result.tcp.as_ref().filter(|tcp| !tcp.reply.is_empty()) {
         fields.add("reply", tcp.reply.lines().map(visible));
     }
@@ -265,32 +268,10 @@ fn certificate_lines(certificate: &CertificateDetail, now: Timestamp) -> Vec<Str
         not_after,
         ..
     } = certificate;
-    let left = not_after.since(now);
-    let days = |time: Duration| match time.as_secs() / DAY {
-        1 => "1 day".to_owned(),
-        days => format!("{days} days"),
-    };
     let validity = if *not_before > now {
         paint(RED, format!("not valid before {}", date(*not_before)))
-    } else if left.is_zero() {
-        paint(
-            RED,
-            format!(
-                "expired {} ago, on {}",
-                days(now.since(*not_after)),
-                date(*not_after)
-            ),
-        )
     } else {
-        let style = if left < EXPIRES_SOON {
-            YELLOW
-        } else {
-            Style::new()
-        };
-        paint(
-            style,
-            format!("{} left, until {}", days(left), date(*not_after)),
-        )
+        time_left(*not_after, now)
     };
     let by = if issuer == subject {
         "self-signed".to_owned()
@@ -302,6 +283,42 @@ fn certificate_lines(certificate: &CertificateDetail, now: Timestamp) -> Vec<Str
         lines.push(visible(&format!("for {}", san.join(", "))));
     }
     lines
+}
+
+fn time_left(ends: Timestamp, now: Timestamp) -> Painted<String> {
+    let left = ends.since(now);
+    let days = |time: Duration| match time.as_secs() / DAY {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    };
+    if left.is_zero() {
+        let ago = days(now.since(ends));
+        return paint(RED, format!("expired {ago} ago, on {}", date(ends)));
+    }
+    let style = if left < EXPIRES_SOON {
+        YELLOW
+    } else {
+        Style::new()
+    };
+    paint(style, format!("{} left, until {}", days(left), date(ends)))
+}
+
+fn domain_fields(domain: &DomainDetail, now: Timestamp, fields: &mut Fields) {
+    let DomainDetail {
+        expires_at,
+        registered_at,
+        registrar,
+        status,
+        server,
+    } = domain;
+    let left = expires_at.map(|ends| time_left(ends, now).to_string());
+    let since = registered_at.map(|at| format!("registered on {}", date(at)));
+    let by = registrar.as_ref().map(|by| visible(&format!("by {by}")));
+    fields.add("domain", [left, since, by].into_iter().flatten());
+    if !status.is_empty() {
+        fields.add("status", [visible(&status.join(", "))]);
+    }
+    fields.add("server", [visible(server)]);
 }
 
 /// `2026-01-31`

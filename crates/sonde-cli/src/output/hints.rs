@@ -36,6 +36,11 @@ pub(super) const fn of(kind: Kind, reason: Reason) -> Option<&'static str> {
         Reason::WaitTimeout | Reason::ReceiveTimeout => {
             "the connection works but the answer is slow: try a longer --timeout"
         }
+        Reason::RdapNoServer => "name its server, where it has one: domain://NAME?server=URL",
+        Reason::RdapBootstrap => {
+            "is the internet reachable from here? --rdap-bootstrap names another place of the list"
+        }
+        Reason::HttpStatus if matches!(kind, Kind::Domain) => return None,
         Reason::HttpStatus => "if that is what it should answer, say so: --expect 'status == …'",
         _ => return None,
     })

@@ -26,7 +26,7 @@ fn plain(value: Option<f64>) -> Vec<Sample> {
     value.map(|value| (Vec::new(), value)).into_iter().collect()
 }
 
-const GAUGES: [Gauge; 7] = [
+const GAUGES: [Gauge; 8] = [
     Gauge {
         name: "sonde_check_up",
         help: "1 when the target answered as it should, if slowly; absent when the check was not executed.",
@@ -75,6 +75,15 @@ const GAUGES: [Gauge; 7] = [
             let certificates = result.tls.iter().flat_map(|tls| &tls.certificates);
             let first = certificates.map(|certificate| certificate.not_after).min();
             let since_epoch = first.map(|at| at.since(sonde_core::Timestamp::UNIX_EPOCH));
+            plain(since_epoch.map(|since| since.as_secs_f64()))
+        },
+    },
+    Gauge {
+        name: "sonde_check_domain_expiry_timestamp_seconds",
+        help: "When the registration of the domain expires.",
+        samples: |result| {
+            let ends = result.domain.as_ref().and_then(|domain| domain.expires_at);
+            let since_epoch = ends.map(|at| at.since(sonde_core::Timestamp::UNIX_EPOCH));
             plain(since_epoch.map(|since| since.as_secs_f64()))
         },
     },

@@ -29,6 +29,7 @@ pub(crate) const CHANNEL: Shape = Of(&Mapping {
                 "degraded",
                 "unknown",
                 "certificate_expiring",
+                "domain_expiring",
             ])),
         ),
         optional(

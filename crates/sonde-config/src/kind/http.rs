@@ -107,7 +107,7 @@ pub(crate) fn parse_url(text: &str) -> Result<(Url, Option<Auth>), String> {
 }
 
 /// Errors never repeat the text: it may hold a password.
-fn web_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
+pub(crate) fn web_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let wanted = schemes.join(":// or ");
     // Which the parser would leave out.
     if text.trim().contains(char::is_control) {
@@ -126,7 +126,7 @@ fn web_url(text: &str, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
-fn parse_proxy(text: &str) -> Result<Url, String> {
+pub(super) fn parse_proxy(text: &str) -> Result<Url, String> {
     let url = web_url(text, &["http"])?;
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err("a proxy is `http://[user:password@]host:port`, without a path".to_owned());

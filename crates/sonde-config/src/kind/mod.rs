@@ -2,6 +2,7 @@
 
 mod body;
 mod dns;
+mod domain;
 mod exec;
 mod heartbeat;
 mod http;
@@ -17,8 +18,12 @@ use crate::decode::Item;
 use crate::fields::Fields;
 
 pub(crate) use dns::{CLASSES, TRANSPORTS, name as dns_name, record_type};
+pub(crate) use domain::{
+    LEAST_INTERVAL as DOMAIN_LEAST_INTERVAL, STANDARD_INTERVAL as DOMAIN_INTERVAL,
+    check_registered, name as domain_name, server as rdap_server,
+};
 pub(crate) use heartbeat::STANDARD_GRACE;
-pub(crate) use http::{VERSIONS, headers, parse_url};
+pub(crate) use http::{VERSIONS, headers, parse_url, web_url};
 pub(crate) use icmp::ping;
 pub(crate) use tls::TLS_PORT;
 pub(crate) use tls_options::certificates;
@@ -31,6 +36,7 @@ pub(crate) fn decode(kind: Kind, item: &Item<'_>, network: &NetworkOptions) -> O
         Kind::Dns => dns::decode(item, network).map(|spec| Spec::Dns(Box::new(spec))),
         Kind::Icmp => icmp::decode(item, network).map(Spec::Icmp),
         Kind::Tls => tls::decode(item, network).map(|spec| Spec::Tls(Box::new(spec))),
+        Kind::Domain => domain::decode(item, network).map(|spec| Spec::Domain(Box::new(spec))),
         Kind::Exec => exec::decode(item).map(Spec::Exec),
         Kind::Heartbeat => heartbeat::decode(item).map(Spec::Heartbeat),
     }

@@ -21,6 +21,10 @@ pub(super) fn forms() -> Vec<(&'static str, Value)> {
             "`host` or `host:port` of a TLS server, or a mapping.",
         ),
         (
+            "domain",
+            "A domain whose registration is looked up, or a mapping that says where.",
+        ),
+        (
             "exec",
             "A program of the checker's machine; needs --allow-exec.",
         ),
@@ -73,6 +77,7 @@ pub(super) fn sections() -> Vec<(&'static str, Value)> {
         ("dns", dns()),
         ("icmp", icmp()),
         ("tls", tls()),
+        ("domain", domain()),
         ("exec", exec()),
         ("heartbeat", heartbeat()),
     ]
@@ -372,6 +377,35 @@ fn icmp() -> Value {
     ];
     keys.extend(network());
     section("A ping.", &["host"], keys)
+}
+
+fn domain() -> Value {
+    let mut keys = vec![
+        (
+            "name",
+            described(
+                "As it is registered: example.com, not www.example.com.",
+                &text(),
+            ),
+        ),
+        (
+            "server",
+            described(
+                "The base URL of an RDAP server. Default: that of the registry, by IANA's list.",
+                &text(),
+            ),
+        ),
+        (
+            "proxy",
+            described("An HTTP proxy, http://[user:password@]host:port.", &text()),
+        ),
+    ];
+    keys.extend(network());
+    section(
+        "The registration of a domain, asked for by RDAP.",
+        &["name"],
+        keys,
+    )
 }
 
 fn exec() -> Value {

@@ -19,7 +19,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sonde_core::{Monitor, Region, format_duration, parse_duration};
+use sonde_core::{Kind, Monitor, Region, format_duration, parse_duration};
+use url::Url;
 
 pub use self::api::{ApiSettings, OidcSettings};
 use self::read::{Reader, Section};
@@ -27,7 +28,7 @@ pub use self::screenshots::{PicturesLocation, ScreenshotSettings, ScreenshotterS
 pub use self::secret::{Secret, ServiceUrl};
 pub use self::smtp::{SmtpFrom, SmtpSecurity, SmtpSettings, SmtpUser};
 use crate::problem::{Problems, nearest};
-use crate::{address, monitor_from_target};
+use crate::{address, kind, monitor_from_target};
 
 /// The settings file and all that stands above it.
 pub struct SettingsInputs<'a> {
@@ -125,6 +126,8 @@ pub struct CheckerSettings {
     pub allow_exec: bool,
     /// A name server instead of the system's.
     pub resolver: Option<SocketAddr>,
+    /// Where the list of RDAP servers is, instead of at IANA's.
+    pub rdap_bootstrap: Option<Url>,
     pub egress: EgressSetting,
     /// Networks that a guarded checker may reach beside the public internet.
     pub egress_allow: Vec<IpNet>,
@@ -319,11 +322,12 @@ fn checker(section: &Section<'_>) -> CheckerSettings {
     CheckerSettings {
         region: section.parse("region", parsed),
         listen: section.parse("listen", socket).unwrap_or(CHECKER_LISTEN),
-        canary: section.parse("canary", |text| {
-            monitor_from_target(text).map_err(|error| error.to_string())
-        }),
+        canary: section.parse("canary", canary),
         allow_exec: section.boolean("allow_exec").unwrap_or(false),
         resolver: section.parse("resolver", address::resolver),
+        rdap_bootstrap: section.parse("rdap_bootstrap", |text| {
+            kind::web_url(text, &["https", "http"])
+        }),
         egress: section
             .parse("egress", egress)
             .unwrap_or(EgressSetting::Guarded),
@@ -375,6 +379,16 @@ fn location(text: &str, folder: &Path) -> Result<LibsqlLocation, String> {
         return Err("names no file".to_owned());
     }
     Ok(LibsqlLocation::File(folder.join(path)))
+}
+
+fn canary(text: &str) -> Result<Monitor, String> {
+    let canary = monitor_from_target(text).map_err(|error| error.to_string())?;
+    if canary.spec.kind() == Kind::Domain {
+        return Err(
+            "registries limit how often they are asked: name something that may be".to_owned(),
+        );
+    }
+    Ok(canary)
 }
 
 fn egress(text: &str) -> Result<EgressSetting, String> {

@@ -46,6 +46,7 @@ fn the_example_is_accepted_and_its_comments_are_the_defaults() {
         "ca",
         "canary",
         "resolver",
+        "rdap_bootstrap",
         "egress_allow",
         "exit_when_idle",
         "roles",

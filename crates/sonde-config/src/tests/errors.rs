@@ -65,7 +65,7 @@ monitors:
     sonde.yaml:24:5: monitors.shop.degraded: expected a list, got "latency < 1s"
     sonde.yaml:27:5: monitors.two.tcp: `tcp` cannot stand beside `http`
     sonde.yaml:28:5: monitors.two.name: expected text, got the number 5; put it in quotes if it is meant as text
-    sonde.yaml:29:3: monitors.none: what to check is missing: one of http, tcp, dns, icmp, tls, exec, heartbeat
+    sonde.yaml:29:3: monitors.none: what to check is missing: one of http, tcp, dns, icmp, tls, domain, exec, heartbeat
     sonde.yaml:29:24: monitors.none.depends_on[0]: there is no monitor `shpo` (did you mean `shop`?)
     sonde.yaml:29:30: monitors.none.depends_on[1]: depends on itself: none → none
     sonde.yaml:31:38: monitors.b.depends_on[0]: depends on itself: a → b → a

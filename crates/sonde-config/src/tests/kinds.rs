@@ -236,6 +236,63 @@ fn icmp_short_and_long() {
 }
 
 #[test]
+fn domain_short_and_long() {
+    check_target("domain: Shop.Example", "shop.example");
+    let Spec::Domain(spec) = spec(
+        "domain: {name: a.shop.example., server: 'https://rdap.example/v1', proxy: 'http://p:1', ip: v6}",
+    ) else {
+        panic!("domain")
+    };
+    assert_eq!(spec.name, "a.shop.example");
+    assert_eq!(spec.server.unwrap().as_str(), "https://rdap.example/v1");
+    assert!(spec.proxy.is_some() && spec.network.ip == sonde_core::IpPreference::V6);
+}
+
+#[test]
+fn a_domain_is_asked_about_once_a_day_unless_it_says_otherwise_itself() {
+    let text = "
+defaults: { interval: 30s, timeout: 20s, regions: [fra] }
+monitors:
+  standard: { domain: shop.example }
+  hourly: { domain: shop.example, interval: 1h }
+  own: { domain: { name: shop.example, server: 'http://127.0.0.1:8080' }, interval: 5s, timeout: 5s }
+";
+    let found = monitors(text);
+    let intervals = found.iter().map(|it| it.interval.as_secs());
+    assert_eq!(intervals.collect::<Vec<_>>(), [86_400, 3600, 5]);
+    assert_eq!(found[0].timeout, Duration::from_secs(20));
+}
+
+#[test]
+fn what_no_registry_can_be_asked_is_refused() {
+    let text = "
+monitors:
+  below: { domain: www.example.co.uk }
+  suffix: { domain: { name: co.uk } }
+  top: { domain: com }
+  address: { domain: 192.0.2.1 }
+  url: { domain: 'https://example.com' }
+  often: { domain: example.com, interval: 5m }
+  server: { domain: { name: example.com, server: 'https://me:pass@rdap.example' } }
+  unknown: { domain: { name: example.com, sever: 'https://rdap.example' } }
+  strange: { domain: example.com, expect: [tls.days_left > 3] }
+  elsewhere: { http: 'http://a', expect: [domain.days_left > 3] }
+";
+    insta::assert_snapshot!(refused(text), @r#"
+    sonde.yaml:3:12: monitors.below.domain: "www.example.co.uk" is below the domain that is registered (did you mean `example.co.uk`?)
+    sonde.yaml:4:23: monitors.suffix.domain.name: "co.uk" is what domains are registered below, not one itself
+    sonde.yaml:5:10: monitors.top.domain: "com" is a top-level domain: name one below it, such as example.com
+    sonde.yaml:6:14: monitors.address.domain: "192.0.2.1" is an IP address, not a domain
+    sonde.yaml:7:10: monitors.url.domain: "https://example.com" is not a domain name such as example.com
+    sonde.yaml:8:33: monitors.often.interval: must be 1h or more, got "5m": registries limit how often they are asked
+    sonde.yaml:9:42: monitors.server.domain.server: an RDAP server is `https://host/path/`, without anything else
+    sonde.yaml:10:43: monitors.unknown.domain.sever: unknown key of domain (did you mean `server`?)
+    sonde.yaml:11:44: monitors.strange.expect[0]: a check of kind domain has no `tls.days_left`
+    sonde.yaml:12:43: monitors.elsewhere.expect[0]: a check of kind http has no `domain.days_left`
+    "#);
+}
+
+#[test]
 fn exec_short_and_long() {
     check_target("exec: /bin/true", "/bin/true");
     let Spec::Exec(spec) =

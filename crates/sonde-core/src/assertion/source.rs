@@ -34,6 +34,9 @@ pub enum Source {
     TcpReply,
     ExecCode,
     ExecOutput,
+    DomainDaysLeft,
+    DomainStatus,
+    DomainRegistrar,
 }
 
 /// Name, whether an argument follows, and what the values are.
@@ -58,6 +61,9 @@ const PLAIN: &[(&str, Source, Class)] = &[
     ("tcp.reply", Source::TcpReply, Class::Text),
     ("exec.code", Source::ExecCode, Class::Number),
     ("exec.output", Source::ExecOutput, Class::Text),
+    ("domain.days_left", Source::DomainDaysLeft, Class::Number),
+    ("domain.status", Source::DomainStatus, Class::Text),
+    ("domain.registrar", Source::DomainRegistrar, Class::Text),
 ];
 
 impl Source {
@@ -126,6 +132,9 @@ impl Source {
             Self::IcmpLoss | Self::IcmpAvg | Self::IcmpMax => Reason::AssertionIcmp,
             Self::TcpReply => Reason::AssertionTcp,
             Self::ExecCode | Self::ExecOutput => Reason::ExecFailed,
+            Self::DomainDaysLeft | Self::DomainStatus | Self::DomainRegistrar => {
+                Reason::AssertionDomain
+            }
         }
     }
 
@@ -148,6 +157,9 @@ impl Source {
             Self::IcmpLoss | Self::IcmpAvg | Self::IcmpMax => kind == Kind::Icmp,
             Self::TcpReply => kind == Kind::Tcp,
             Self::ExecCode | Self::ExecOutput => kind == Kind::Exec,
+            Self::DomainDaysLeft | Self::DomainStatus | Self::DomainRegistrar => {
+                kind == Kind::Domain
+            }
         }
     }
 

@@ -79,6 +79,7 @@ impl Spec {
                 let urls = std::iter::once(&spec.url).chain(&spec.proxy);
                 urls.map(origin).collect()
             }
+            Self::Domain(spec) => spec.proxy.iter().map(origin).collect(),
             other => vec![other.target()],
         }
     }
@@ -109,6 +110,9 @@ impl Spec {
             Self::Tcp(spec) => found.extend(spec.tls.as_mut().and_then(in_tls)),
             Self::Dns(spec) => found.extend(in_tls(&mut spec.tls)),
             Self::Tls(spec) => found.extend(in_tls(&mut spec.tls)),
+            Self::Domain(spec) => {
+                found.extend(spec.proxy.as_mut().and_then(|url| in_url("proxy", url)));
+            }
             Self::Icmp(_) | Self::Heartbeat(_) => {}
             Self::Exec(spec) => {
                 for (name, value) in &mut spec.environment {

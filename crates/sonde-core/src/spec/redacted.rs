@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use url::Url;
 
-use super::{DnsSpec, ExecSpec, HttpSpec, Spec, TcpSpec, TlsOptions, TlsSpec};
+use super::{DnsSpec, DomainSpec, ExecSpec, HttpSpec, Spec, TcpSpec, TlsOptions, TlsSpec};
 
 /// Stands where a credential was.
 const REDACTED: &str = "redacted";
@@ -45,6 +45,10 @@ impl Spec {
                 ..DnsSpec::clone(spec)
             })),
             Self::Icmp(spec) => Self::Icmp(spec.clone()),
+            Self::Domain(spec) => Self::Domain(Box::new(DomainSpec {
+                proxy: None,
+                ..DomainSpec::clone(spec)
+            })),
             Self::Exec(spec) => Self::Exec(ExecSpec {
                 command: spec.command.clone(),
                 arguments: Vec::new(),
@@ -221,8 +225,13 @@ mod tests {
             environment: [("P".to_owned(), "hunter2".to_owned())].into(),
             warn_only: true,
         };
+        let domain = DomainSpec {
+            proxy: Some("http://u:hunter2@proxy.example:3128".parse().unwrap()),
+            ..DomainSpec::of("a.example".to_owned())
+        };
         vec![
             Spec::Http(Box::new(http)),
+            Spec::Domain(Box::new(domain)),
             Spec::Tcp(Box::new(tcp)),
             Spec::Tls(Box::new(tls_spec)),
             Spec::Dns(Box::new(dns)),

@@ -17,6 +17,7 @@ fn environment() -> Environment {
         egress: Egress::open(),
         resolver: None,
         allow_exec: false,
+        rdap_bootstrap: None,
         checker_id: String::new(),
     })
     .unwrap()

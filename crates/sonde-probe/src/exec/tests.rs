@@ -10,6 +10,7 @@ fn environment(allow_exec: bool) -> Environment {
         egress: Egress::open(),
         resolver: None,
         allow_exec,
+        rdap_bootstrap: None,
         checker_id: String::new(),
     })
     .unwrap()

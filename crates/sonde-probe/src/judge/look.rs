@@ -4,9 +4,7 @@ use std::cell::OnceCell;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use sonde_core::{
-    Assertion, CertificateDetail, Comparator, JsonQuery, Seen, Source, Spec, Timestamp,
-};
+use sonde_core::{Assertion, Comparator, JsonQuery, Seen, Source, Spec, Timestamp};
 
 use crate::dns;
 use crate::observe::Observation;
@@ -86,6 +84,9 @@ impl<'a> Look<'a> {
             Source::ExecCode => (seen.exec.as_ref())
                 .and_then(|exec| exec.code)
                 .map(|code| Seen::Number(code.into())),
+            Source::DomainDaysLeft | Source::DomainStatus | Source::DomainRegistrar => {
+                self.domain(source)
+            }
             Source::ExecOutput => seen.exec.as_ref().map(|exec| text(&exec.output)),
         };
         Ok(found.unwrap_or(Seen::Missing))
@@ -110,8 +111,22 @@ impl<'a> Look<'a> {
             Source::TlsVersion => tls.version.as_deref().map(text),
             Source::TlsIssuer => leaf.map(|leaf| text(&leaf.issuer)),
             Source::TlsSan => leaf.map(|leaf| Seen::List(leaf.san.clone())),
-            _ => leaf.map(|leaf| Seen::Number(days_left(leaf, self.now))),
+            _ => leaf.map(|leaf| Seen::Number(days_left(leaf.not_after, self.now))),
         }
+    }
+
+    fn domain(&self, source: &Source) -> Option<Seen<'_>> {
+        let domain = self.seen.domain.as_ref()?;
+        match source {
+            Source::DomainStatus => Some(Seen::List(domain.status.clone())),
+            Source::DomainRegistrar => domain.registrar.as_deref().map(text),
+            _ => (domain.expires_at).map(|ends| Seen::Number(days_left(ends, self.now))),
+        }
+    }
+
+    /// How many days are left of what has ended; `None` as long as it has not.
+    pub(super) fn ended(&self, ends: Timestamp) -> Option<String> {
+        (ends <= self.now).then(|| days_left(ends, self.now).to_string())
     }
 
     /// The answer's records as they came, aliases included; the count is of the type that was asked for.
@@ -137,9 +152,9 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Whole days until the certificate expires, negative when it has.
-fn days_left(certificate: &CertificateDetail, now: Timestamp) -> f64 {
-    let left = certificate.not_after.as_micros() - now.as_micros();
+/// Whole days until it ends, negative when it has.
+fn days_left(ends: Timestamp, now: Timestamp) -> f64 {
+    let left = ends.as_micros() - now.as_micros();
     let days = left.div_euclid(DAY_US);
     f64::from(i32::try_from(days).unwrap_or(i32::MAX))
 }

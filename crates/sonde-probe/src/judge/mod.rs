@@ -76,10 +76,11 @@ fn assess(monitor: &Monitor, look: &Look<'_>) -> Verdict {
     Verdict {
         outcome: first.map_or(Outcome::Ok, |_| outcome),
         reason: first.map(|broken| broken.reason),
-        message: first.map(|broken| match others {
-            0 => broken.message.clone(),
-            _ => format!("{} (and {others} more)", broken.message),
-        }),
+        message: match (first, others) {
+            (None, _) => presume::remark(look),
+            (Some(broken), 0) => Some(broken.message.clone()),
+            (Some(broken), _) => Some(format!("{} (and {others} more)", broken.message)),
+        },
         failed: broken.into_iter().map(|broken| broken.failed).collect(),
         suspect: false,
     }

@@ -1,6 +1,6 @@
 //! What a kind takes for granted as long as no assertion says otherwise.
 
-use sonde_core::{DnsSpec, FailedAssertion, Monitor, Reason, Source, Spec};
+use sonde_core::{DnsSpec, DomainSpec, FailedAssertion, Monitor, Reason, Source, Spec};
 
 use super::Broken;
 use super::look::Look;
@@ -18,6 +18,7 @@ pub(super) fn broken(monitor: &Monitor, look: &Look<'_>) -> Option<Broken> {
             rcode.or_else(|| (!any_answer).then(|| records(spec, look)).flatten())
         }
         Spec::Icmp(_) if !asserted(&Source::IcmpLoss) => replies(monitor, look),
+        Spec::Domain(spec) if !asserted(&Source::DomainDaysLeft) => expired(spec, look),
         Spec::Exec(_) if !asserted(&Source::ExecCode) => code(monitor, look),
         _ => None,
     }
@@ -86,6 +87,21 @@ fn replies(monitor: &Monitor, look: &Look<'_>) -> Option<Broken> {
         "icmp.loss < 100%",
         "100%",
     ))
+}
+
+fn expired(spec: &DomainSpec, look: &Look<'_>) -> Option<Broken> {
+    let ends = look.seen.domain.as_ref()?.expires_at?;
+    let seen = look.ended(ends)?;
+    let message = format!("the registration of {} ended {ends}", spec.name);
+    let assertion = "domain.days_left >= 0";
+    Some(presumed(Reason::DomainExpired, message, assertion, &seen))
+}
+
+/// What is worth saying of a check that is well.
+pub(super) fn remark(look: &Look<'_>) -> Option<String> {
+    let domain = look.seen.domain.as_ref()?;
+    let is_silent = domain.expires_at.is_none();
+    is_silent.then(|| format!("{} does not tell when the registration ends", domain.server))
 }
 
 fn code(monitor: &Monitor, look: &Look<'_>) -> Option<Broken> {

@@ -1,8 +1,8 @@
 //! Assertions, presumptions and conditions held against observations made up for them.
 
 use sonde_core::{
-    CertificateDetail, DnsDetail, DnsRecord, DnsSpec, DnsTransport, ExecDetail, ExecSpec,
-    HttpDetail, IcmpDetail, IcmpSpec, Phase, TlsDetail,
+    CertificateDetail, DnsDetail, DnsRecord, DnsSpec, DnsTransport, DomainDetail, DomainSpec,
+    ExecDetail, ExecSpec, HttpDetail, IcmpDetail, IcmpSpec, Phase, TlsDetail,
 };
 use tokio::time::Instant;
 
@@ -360,4 +360,63 @@ fn a_probe_that_failed_is_not_asserted_on() {
     let failure = Failure::new(Reason::Unsupported, "no right");
     let verdict = judge(&monitor, &nothing(), Err(failure), total, now());
     assert_eq!(verdict.outcome, Outcome::Missed);
+}
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// What a check of a domain comes to whose registration ends then.
+fn domain(expires_at: Option<Timestamp>, expect: &[&str]) -> Verdict {
+    let mut seen = nothing();
+    seen.domain = Some(DomainDetail {
+        expires_at,
+        registered_at: None,
+        registrar: Some("Example Registrar".to_owned()),
+        status: vec!["active".to_owned(), "server hold".to_owned()],
+        server: "https://rdap.example/".to_owned(),
+    });
+    let spec = Spec::Domain(Box::new(DomainSpec::of("shop.example".to_owned())));
+    judged(Some(spec), &seen, expect, &[])
+}
+
+#[test]
+fn a_domain_is_well_until_its_registration_ends() {
+    assert_eq!(domain(Some(now() + DAY), &[]).outcome, Outcome::Ok);
+    let ended = domain(Some(now() - DAY * 3), &[]);
+    assert_eq!(ended.reason, Some(Reason::DomainExpired));
+    let message = "the registration of shop.example ended 2025-11-17T12:00:00.000000Z";
+    assert_eq!(ended.message.as_deref(), Some(message));
+    let FailedAssertion {
+        assertion, seen, ..
+    } = &ended.failed[0];
+    assert_eq!((&**assertion, &**seen), ("domain.days_left >= 0", "-3"));
+    // Whoever asserts on it has their own opinion.
+    let lenient = domain(Some(now() - DAY * 3), &["domain.days_left > -30"]);
+    assert_eq!(lenient.outcome, Outcome::Ok);
+}
+
+#[test]
+fn what_is_known_of_a_domain_can_be_asserted_on() {
+    let ends = Some(now() + DAY * 20);
+    let fine = [
+        "domain.days_left == 20",
+        "domain.status contains active",
+        "domain.status not contains redemption period",
+        "domain.registrar == \"Example Registrar\"",
+    ];
+    assert_eq!(domain(ends, &fine).outcome, Outcome::Ok);
+    let near = domain(ends, &["domain.days_left > 30"]);
+    assert_eq!(near.reason, Some(Reason::AssertionDomain));
+    let message = "domain.days_left was 20, expected > 30";
+    assert_eq!(near.message.as_deref(), Some(message));
+}
+
+#[test]
+fn a_domain_whose_registry_tells_no_date_is_well_and_says_so() {
+    let silent = domain(None, &[]);
+    assert_eq!(silent.outcome, Outcome::Ok);
+    let message = "https://rdap.example/ does not tell when the registration ends";
+    assert_eq!(silent.message.as_deref(), Some(message));
+    let asserted = domain(None, &["domain.days_left > 30"]);
+    let message = "domain.days_left was nothing, expected > 30";
+    assert_eq!(asserted.message.as_deref(), Some(message));
 }

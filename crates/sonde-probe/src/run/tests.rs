@@ -132,6 +132,7 @@ fn prober() -> Prober {
         egress: Egress::open(),
         resolver: None,
         allow_exec: false,
+        rdap_bootstrap: None,
         checker_id: "c1".to_owned(),
     })
     .unwrap()

@@ -4,6 +4,7 @@
 //! and never counted up. [`ClickhouseResults::migrate`] owns the schema; everything else only uses it.
 
 mod breakdown;
+mod by_time;
 mod chart;
 mod error;
 mod migrate;

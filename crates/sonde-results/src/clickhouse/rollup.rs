@@ -77,9 +77,9 @@ const COLUMNS: [&str; 10] = [
 ];
 
 #[derive(Row, Deserialize)]
-struct Progress {
-    now: i64,
-    settled: i64,
+pub(super) struct Progress {
+    pub(super) now: i64,
+    pub(super) settled: i64,
     computed_at: i64,
 }
 
@@ -118,6 +118,9 @@ impl ClickhouseResults {
             self.maintain(&quarters_sql(&notes, span, computed_at))
                 .await?;
         }
+        for span in spans(&hours, HOUR) {
+            self.maintain(&hours_sql(&notes, span, computed_at)).await?;
+        }
         for span in spans(&hours, DAY) {
             self.maintain(&days_sql(&notes, span, computed_at)).await?;
         }
@@ -131,7 +134,7 @@ impl ClickhouseResults {
         Ok(self.progress().await?.settled)
     }
 
-    async fn progress(&self) -> Result<Progress> {
+    pub(super) async fn progress(&self) -> Result<Progress> {
         const PROGRESS: &str = "SELECT now64(6, 'UTC') AS now, max(settled) AS settled, max(computed_at) AS computed_at
 FROM rollup_progress";
         let query = self.client.query(PROGRESS);
@@ -240,6 +243,27 @@ GROUP BY workspace, monitor, bucket, region",
         phase_sums(),
         at(computed_at),
         notes.sql()
+    )
+}
+
+/// Of all regions together, from rows: quarters of an hour are in the order of monitors.
+fn hours_sql(notes: &Notes, (from, to): (u32, u32), computed_at: i64) -> String {
+    let (from, to) = (date(from), date(to));
+    format!(
+        "INSERT INTO rollup_1h (workspace, bucket, monitor, {}, latency_sketch, computed_at)
+SELECT workspace, toStartOfHour(slot) AS bucket, monitor, {}, {} AS computed_at
+FROM check_results FINAL
+WHERE slot >= {from} AND slot < {to} AND trigger = 'schedule'
+AND (workspace, monitor, toStartOfHour(slot)) IN (
+    SELECT workspace, monitor, toStartOfHour(bucket) AS hour FROM dirty_buckets
+    WHERE bucket >= {from} AND bucket < {to} AND {} AND hour >= now() - toIntervalSecond({})
+)
+GROUP BY workspace, bucket, monitor",
+        COLUMNS.join(", "),
+        counts(),
+        at(computed_at),
+        notes.sql(),
+        notes.retention.as_secs()
     )
 }
 

@@ -45,7 +45,7 @@ pub(super) struct ResultRow<'a> {
     target: &'a str,
     pub(super) trigger: &'a str,
     interval_us: u64,
-    outcome: &'a str,
+    pub(super) outcome: &'a str,
     reason: &'a str,
     message: &'a str,
     attempts: u8,
@@ -59,7 +59,7 @@ pub(super) struct ResultRow<'a> {
     send_us: Option<u64>,
     wait_us: Option<u64>,
     receive_us: Option<u64>,
-    total_us: Option<u64>,
+    pub(super) total_us: Option<u64>,
     queue_wait_us: Option<u64>,
     schedule_lag_us: Option<u64>,
     checker_id: &'a str,
@@ -80,7 +80,7 @@ pub(super) struct ResultRow<'a> {
     #[serde(rename = "failed.seen", borrow)]
     failed_seen: Vec<&'a str>,
     suspect: bool,
-    in_maintenance: bool,
+    pub(super) in_maintenance: bool,
     #[serde(borrow)]
     evidence: Cow<'a, str>,
     #[serde(borrow)]
@@ -219,6 +219,7 @@ impl<'a> ResultRow<'a> {
             dns: None,
             icmp: None,
             exec: None,
+            domain: None,
             failed: self.failed(),
             evidence: parse::<Evidence>(&self.evidence)?,
             suspect: self.suspect,

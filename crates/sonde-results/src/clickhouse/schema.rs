@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
-use super::views;
+use super::{by_time, views};
 
 /// What leads from each version to the next; the text is the same for every server but for the engines and clauses
 /// that [`Dialect`] writes.
-const MIGRATIONS: &[fn(&Dialect) -> Vec<String>] = &[first];
+const MIGRATIONS: &[fn(&Dialect) -> Vec<String>] = &[first, by_time::tables];
+
+/// The version that [`by_time::tables`] leads to.
+pub(super) const BY_TIME: u32 = 2;
 
 /// Quantiles are kept as `DDSketch`: values within 1 % of the true ones, and the same whatever was merged in what order.
 pub(super) const QUANTILES: &str = "0.01, 0.5, 0.75, 0.9, 0.95, 0.99";
@@ -58,6 +61,8 @@ impl Dialect {
             ("dispatch_gaps", format!("toDateTime(ends) + {rollups}")),
             ("rollup_15m", format!("bucket + {rollups}")),
             ("rollup_1d", format!("bucket + {rollups}")),
+            ("recent_checks", by_time::recent_ttl(self)),
+            ("rollup_1h", by_time::hours_ttl(self)),
         ]
     }
 
@@ -78,7 +83,7 @@ impl Dialect {
         format!("toIntervalSecond({})", self.rollup_retention.as_secs())
     }
 
-    fn ttl(&self, table: &str) -> String {
+    pub(super) fn ttl(&self, table: &str) -> String {
         let ttls = self.retentions();
         let ttl = ttls.into_iter().find(|(name, _)| *name == table);
         ttl.map_or(String::new(), |(_, ttl)| format!("TTL {ttl}"))
@@ -94,7 +99,7 @@ impl Dialect {
     }
 
     /// `engine` with its arguments, as `ReplacingMergeTree(version)`.
-    fn table(&self, table: &str, columns: &str, engine: &str, clauses: &str) -> String {
+    pub(super) fn table(&self, table: &str, columns: &str, engine: &str, clauses: &str) -> String {
         let (name, on_cluster) = (self.name(table), self.on_cluster());
         let engine = self.engine(table, engine);
         let columns = columns.trim_matches('\n');

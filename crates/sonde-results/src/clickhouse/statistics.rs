@@ -23,7 +23,8 @@ pub(super) const EXACT_UP_TO: u64 = 10_000;
 
 const SECOND: i64 = 1_000_000;
 const QUARTER: i64 = 900 * SECOND;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const HOUR: i64 = 3_600 * SECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 
 #[derive(Row, Deserialize)]
 pub(super) struct SummaryRow {
@@ -123,12 +124,22 @@ GROUP BY monitor, start) ORDER BY monitor, start",
 
     /// What the numbers of a range are summed up from, as selects with the same columns.
     pub(super) async fn sources(&self, scope: &Scope, step: Option<i64>) -> Result<Vec<String>> {
-        let fits = |bucket: i64| step.is_none_or(|step| step % bucket == 0);
-        if scope.is_short() || !fits(QUARTER) {
+        let fits = step.is_none_or(|step| step % QUARTER == 0);
+        if scope.is_short() || !fits {
             let all = slots(scope.from, scope.to);
             return Ok(vec![scope.rows_by(step, &all)]);
         }
-        let settled = self.settled().await?;
+        Ok(self.long_sources(scope, step, self.settled().await?))
+    }
+
+    /// The same of a range whose rows may be gone, however short it is.
+    pub(super) fn long_sources(
+        &self,
+        scope: &Scope,
+        step: Option<i64>,
+        settled: i64,
+    ) -> Vec<String> {
+        let fits = |bucket: i64| step.is_none_or(|step| step % bucket == 0);
         let quarters = whole(scope, QUARTER);
         let days = whole(scope, DAY);
         let dirty = scope.dirty(settled, quarters, self.dialect.retention);
@@ -156,7 +167,7 @@ GROUP BY monitor, start) ORDER BY monitor, start",
             let these = format!("{} AND {clean}", buckets(quarters));
             sources.push(scope.rollup_by("rollup_15m", step, &these));
         }
-        Ok(sources)
+        sources
     }
 }
 
@@ -187,6 +198,7 @@ impl Sums {
 }
 
 /// Whose checks, and from when to when in microseconds.
+#[derive(Clone)]
 pub(super) struct Scope {
     sums: Sums,
     who: String,
@@ -232,6 +244,19 @@ impl Scope {
     pub(super) fn of_chart(query: &ChartQuery) -> Self {
         Self::new(&query.workspace, Some(&query.monitor), query.range)
             .of_regions(query.region.as_ref(), query.by_region)
+    }
+
+    /// The same from then to then.
+    pub(super) fn between(&self, (from, to): (i64, i64)) -> Self {
+        Self {
+            from,
+            to,
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn range(&self) -> (i64, i64) {
+        (self.from, self.to)
     }
 
     pub(super) fn of_phases(self) -> Self {
@@ -294,7 +319,25 @@ FROM {} GROUP BY start, place",
         )
     }
 
-    fn rollup_by(&self, table: &str, step: Option<i64>, which: &str) -> String {
+    /// From rows by time.
+    pub(super) fn recent_by(&self, which: &str) -> String {
+        format!(
+            "SELECT monitor, toInt64(0) AS start, '' AS place, {}
+FROM recent_checks FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
+            self.sums.of_rows(),
+            self.these()
+        )
+    }
+
+    /// Hours that are to be recomputed, in any of the monitors.
+    pub(super) fn dirty_hours(&self, settled: i64, retention: Duration) -> String {
+        let dirty = self.dirty(settled, (self.from / HOUR * HOUR, self.to), retention);
+        format!(
+            "SELECT DISTINCT toInt64(toUnixTimestamp(toStartOfHour(bucket))) * 1000000 AS hour FROM ({dirty})"
+        )
+    }
+
+    pub(super) fn rollup_by(&self, table: &str, step: Option<i64>, which: &str) -> String {
         let start = step.map_or("toInt64(0)".to_owned(), |step| {
             format!("intDiv(toInt64(toUnixTimestamp(bucket)) * 1000000, {step}) * {step}")
         });
@@ -331,11 +374,11 @@ fn whole(scope: &Scope, bucket: i64) -> (i64, i64) {
     (from, (scope.to / bucket * bucket).max(from))
 }
 
-fn slots(from: i64, to: i64) -> String {
+pub(super) fn slots(from: i64, to: i64) -> String {
     format!("(slot >= {} AND slot < {})", at(from), at(to))
 }
 
-fn buckets((from, to): (i64, i64)) -> String {
+pub(super) fn buckets((from, to): (i64, i64)) -> String {
     let (from, to) = (from / SECOND, to / SECOND);
     format!("(bucket >= toDateTime({from}, 'UTC') AND bucket < toDateTime({to}, 'UTC'))")
 }

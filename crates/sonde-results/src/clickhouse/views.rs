@@ -88,7 +88,7 @@ const CHECKS: View = View {
         (
             "kind",
             "kind",
-            "`http`, `tcp`, `dns`, `icmp`, `tls`, `exec` or `heartbeat`",
+            "`http`, `tcp`, `dns`, `icmp`, `tls`, `domain`, `exec` or `heartbeat`",
         ),
         ("target", "target", "what was checked, without passwords"),
         ("trigger", "trigger", "`schedule` or `on_demand`"),

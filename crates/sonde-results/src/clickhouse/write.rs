@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use clickhouse::types::UInt256;
 use clickhouse::{Row, RowWrite};
 use serde::Serialize;
 use sonde_core::{CheckResult, DispatchGap, LedgerEntry, Timestamp};
@@ -25,6 +26,20 @@ struct DirtyBucket<'a> {
     monitor: &'a str,
     /// Seconds since the epoch.
     bucket: u32,
+}
+
+/// What of a row is also kept by time.
+#[derive(Row, Serialize)]
+struct RecentRow<'a> {
+    workspace: &'a str,
+    slot: i64,
+    monitor: &'a str,
+    region: &'a str,
+    run_id: u64,
+    version: UInt256,
+    outcome: &'a str,
+    in_maintenance: bool,
+    total_us: Option<u64>,
 }
 
 #[derive(Row, Serialize)]
@@ -54,13 +69,16 @@ impl ClickhouseResults {
             .map(ResultRow::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| ResultsError::Rejected(error.into()))?;
-        let scheduled = rows.iter().filter(|row| row.is_scheduled());
-        let dirty: BTreeSet<_> = scheduled.map(dirty_bucket).collect();
+        let scheduled = || rows.iter().filter(|row| row.is_scheduled());
+        let dirty: BTreeSet<_> = scheduled().map(dirty_bucket).collect();
         let dirty: Vec<_> = dirty.into_iter().collect();
         // Without a token: a note that is made again has to be newer than the rows that come after it.
         self.insert::<DirtyBucket<'_>>("dirty_buckets", &dirty, None)
             .await?;
         self.insert::<ResultRow<'_>>("check_results", &rows, Some(&token(&rows)))
+            .await?;
+        let recent: Vec<_> = scheduled().map(recent_row).collect();
+        self.insert::<RecentRow<'_>>("recent_checks", &recent, None)
             .await?;
         self.insert::<ResultRow<'_>>("latest_results", &newest(&rows), None)
             .await
@@ -119,6 +137,20 @@ fn dirty_bucket<'a>(row: &ResultRow<'a>) -> DirtyBucket<'a> {
         workspace: row.workspace,
         monitor: row.monitor,
         bucket: seconds(slot.floor(BUCKET)),
+    }
+}
+
+fn recent_row<'a>(row: &ResultRow<'a>) -> RecentRow<'a> {
+    RecentRow {
+        workspace: row.workspace,
+        slot: row.slot,
+        monitor: row.monitor,
+        region: row.region,
+        run_id: row.run_id,
+        version: row.version,
+        outcome: row.outcome,
+        in_maintenance: row.in_maintenance,
+        total_us: row.total_us,
     }
 }
 

@@ -40,6 +40,7 @@ fn complete() -> CheckResult {
         ]},
         "icmp": {"sent": 3, "received": 2, "min_us": 1, "avg_us": 2, "max_us": 3},
         "exec": {"code": null, "output": ""},
+        "domain": {"expires_at": "2027-08-13T04:00:00Z", "status": ["active"], "server": "https://rdap.example/"},
         "failed": [
             {"assertion": "json $.a == 1", "expected": "1", "seen": ""},
             {"assertion": "status == 200", "expected": "200", "seen": "500"},

@@ -27,7 +27,7 @@ const EVER: TimeRange = TimeRange {
 };
 
 /// A minute's first instant; slots are given in seconds after it.
-const START: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
+pub const START: Timestamp = Timestamp::from_micros(1_763_640_000_000_000);
 
 fn at(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)

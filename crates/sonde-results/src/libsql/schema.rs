@@ -72,7 +72,7 @@ const DEADLINES: &str = "ALTER TABLE ledger ADD COLUMN deadline INTEGER";
 
 /// What charts break down, out of the bodies. Rows whose `http_status` is NULL are of an earlier release and have it only
 /// there; their slots are before that in `unfilled`. Zero stands for no answer.
-const BREAKDOWNS: &str = "
+pub(super) const BREAKDOWNS: &str = "
 ALTER TABLE check_results ADD COLUMN reason TEXT;
 ALTER TABLE check_results ADD COLUMN http_status INTEGER;
 ALTER TABLE check_results ADD COLUMN dns_us INTEGER;

@@ -125,6 +125,7 @@ pub(crate) fn prober() -> anyhow::Result<Prober> {
         egress: Egress::open(),
         resolver: None,
         allow_exec: false,
+        rdap_bootstrap: None,
         checker_id: "bench".to_owned(),
     };
     Prober::new(settings).context("cannot start probing")

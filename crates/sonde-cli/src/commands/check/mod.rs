@@ -55,6 +55,9 @@ pub(crate) struct Options {
     /// A name server to use instead of the system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
     resolver: Option<std::net::SocketAddr>,
+    /// Where the list of RDAP servers is, for checks of domains [default: at IANA's]
+    #[arg(long, value_name = "URL", env = "SONDE_RDAP_BOOTSTRAP", value_parser = configuration::parse_rdap_bootstrap)]
+    rdap_bootstrap: Option<url::Url>,
     /// Checks that run at the same time
     #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -73,6 +76,7 @@ pub(crate) async fn run(options: Options) -> Result<Exit, Error> {
         egress: Egress::open(),
         resolver: options.resolver,
         allow_exec: options.allow_exec,
+        rdap_bootstrap: options.rdap_bootstrap,
         checker_id: configuration::checker_id(&options.region),
     })
     .context("cannot check anything from here")?;

@@ -102,6 +102,7 @@ fn cause(incident: &Incident) -> String {
         IncidentCause::Degraded => "degraded",
         IncidentCause::Unknown => "unknown",
         IncidentCause::CertificateExpiring => "certificate expiring",
+        IncidentCause::DomainExpiring => "domain expiring",
     };
     match (&incident.caused_by, incident.flapping) {
         (Some(parent), _) => format!("{cause}, because of {}", visible(parent.as_str())),

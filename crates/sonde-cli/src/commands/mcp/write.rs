@@ -31,10 +31,11 @@ struct RunMonitor {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CheckTarget {
-    /// What to check, as a monitor in sonde.yaml: exactly one of `http`, `tcp`, `dns`, `icmp`, `tls`, and what is expected. As
+    /// What to check, as a monitor in sonde.yaml: exactly one of `http`, `tcp`, `dns`, `icmp`, `tls`, `domain`, and what is expected. As
     /// `{"http": "https://shop.example/health", "expect": ["status == 200", "latency < 500ms"]}`,
     /// `{"tcp": "db.example:5432"}`, `{"dns": {"name": "shop.example", "type": "A"}}`, `{"icmp": "10.0.0.1"}`,
-    /// `{"tls": "shop.example:443", "expect": ["tls.days_left > 14"]}`. `retries` 0 answers sooner.
+    /// `{"tls": "shop.example:443", "expect": ["tls.days_left > 14"]}`, `{"domain": "shop.example"}`. `retries` 0 answers
+    /// sooner.
     config: Map<String, Value>,
     /// Where from; see `list_regions`
     regions: Option<Vec<String>>,
@@ -46,7 +47,7 @@ struct CreateMonitor {
     /// Chosen once: 1 to 63 of a-z, 0-9, `-` and `_`
     #[schemars(with = "String")]
     id: MonitorId,
-    /// The settings as in sonde.yaml: exactly one of `http`, `tcp`, `dns`, `icmp`, `tls`; what else is left out is at its
+    /// The settings as in sonde.yaml: exactly one of `http`, `tcp`, `dns`, `icmp`, `tls`, `domain`; what else is left out is at its
     /// default. As `{"name": "Shop", "http": "https://shop.example/health", "interval": "1m", "timeout": "10s", "regions":
     /// ["fra"], "expect": ["status == 200", "json $.database == \"up\""], "degraded": ["latency > 400ms"], "tags":
     /// ["prod"]}`. The long form of http: `{"http": {"url": "…", "method": "POST", "headers": {"x-client": "sonde"},

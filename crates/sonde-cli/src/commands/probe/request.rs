@@ -75,6 +75,7 @@ fn network(spec: &mut Spec) -> Option<&mut NetworkOptions> {
         Spec::Dns(spec) => Some(&mut spec.network),
         Spec::Icmp(spec) => Some(&mut spec.network),
         Spec::Tls(spec) => Some(&mut spec.network),
+        Spec::Domain(spec) => Some(&mut spec.network),
         Spec::Exec(_) | Spec::Heartbeat(_) => None,
     }
 }
@@ -84,7 +85,7 @@ fn tls(spec: &mut Spec) -> Option<&mut TlsOptions> {
         Spec::Http(spec) => Some(&mut spec.tls),
         Spec::Tls(spec) => Some(&mut spec.tls),
         Spec::Dns(spec) => Some(&mut spec.tls),
-        Spec::Tcp(_) | Spec::Icmp(_) | Spec::Exec(_) | Spec::Heartbeat(_) => None,
+        Spec::Tcp(_) | Spec::Icmp(_) | Spec::Domain(_) | Spec::Exec(_) | Spec::Heartbeat(_) => None,
     }
 }
 

@@ -92,6 +92,7 @@ fn prober(settings: &CheckerSettings, id: &str) -> anyhow::Result<Prober> {
         egress,
         resolver: settings.resolver,
         allow_exec: settings.allow_exec,
+        rdap_bootstrap: settings.rdap_bootstrap.clone(),
         checker_id: id.to_owned(),
     };
     Prober::new(settings).context("cannot start probing")

@@ -83,6 +83,9 @@ pub(crate) struct Options {
     /// A name server instead of the system's
     #[arg(long, value_name = "IP[:PORT]", value_parser = configuration::parse_resolver)]
     pub(crate) resolver: Option<SocketAddr>,
+    /// Where the list of RDAP servers is, for checks of domains [default: at IANA's]
+    #[arg(long, value_name = "URL", env = "SONDE_RDAP_BOOTSTRAP", value_parser = configuration::parse_rdap_bootstrap)]
+    rdap_bootstrap: Option<url::Url>,
     /// Frequencies and retries instead of the built-in ones
     #[arg(long, value_name = "FILE", env = "SONDE_QUEUES")]
     queues: Option<PathBuf>,
@@ -143,6 +146,7 @@ impl Options {
             egress: Egress::open(),
             resolver: self.resolver,
             allow_exec: self.allow_exec,
+            rdap_bootstrap: self.rdap_bootstrap.clone(),
             checker_id: configuration::checker_id(&self.region),
         };
         Prober::new(settings).context("cannot start probing")

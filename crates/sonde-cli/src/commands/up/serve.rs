@@ -57,6 +57,7 @@ pub(crate) fn main_router(api: &Api) -> Router {
             sonde_api::authenticate_page,
         ))
         .merge(sonde_web::public_router())
+        .merge(sonde_api::session_forms_router(api))
         .merge(sonde_api::router(api))
 }
 

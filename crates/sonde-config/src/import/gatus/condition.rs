@@ -31,6 +31,10 @@ const COMPARATORS: [(&str, Comparator); 6] = [
     (" < ", Comparator::Less),
 ];
 
+/// Of the end of a domain.
+const OWN_MONITOR: &str =
+    "is what a monitor of kind `domain` watches: add one, and its end is told long before";
+
 const NANOSECONDS_PER_DAY: f64 = 86_400e9;
 
 pub(super) fn read(item: &Item<'_>, spec: &Spec) -> Meaning {
@@ -119,6 +123,7 @@ impl<'a> Condition<'a> {
             ("[DNS_RCODE]", Function::None) => vec![self.compare(Source::DnsRcode)?],
             ("[RESPONSE_TIME]", Function::None) => vec![self.response_time()?],
             ("[CERTIFICATE_EXPIRATION]", Function::None) => vec![self.certificate()?],
+            ("[DOMAIN_EXPIRATION]", _) => return Err(OWN_MONITOR.to_owned()),
             ("[HEADER]", function) => {
                 let name = self.path.strip_prefix('.').unwrap_or_default();
                 let source = Source::new("header", Some(name)).map_err(|error| error.message)?;
@@ -538,13 +543,13 @@ mod tests {
         check("[CONNECTED] != true", "opposite");
         for text in [
             "[IP] == 192.0.2.1",
-            "[DOMAIN_EXPIRATION] > 720h",
             "[BODY].items[*].ok == true",
             "len([BODY].items) != 5",
             "age([BODY].at) < 1h",
         ] {
             check(text, NO_EQUIVALENT);
         }
+        check("[DOMAIN_EXPIRATION] > 720h", OWN_MONITOR);
         let form = "is no condition: VALUE COMPARATOR VALUE is expected";
         check("[STATUS]==200", form);
         check("len([BODY].a) == -1", "compares a length with \"-1\"");

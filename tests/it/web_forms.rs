@@ -1,0 +1,108 @@
+//! What people do on pages, with their hands: set up, come in and go, look after an incident; the latter without a script
+//! too.
+
+use std::time::Duration;
+
+use sonde_tests::api::{PASSWORD, set_up_token};
+use sonde_tests::browser::Browser;
+use sonde_tests::wait_until;
+
+use crate::web_scene::{self, Scene};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn who_follows_the_link_of_the_first_start_owns_the_machine() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let (up, _folder) = web_scene::empty().await;
+    wait_until(PATIENCE, async || up.log().contains("sonde_setup_")).await;
+    let token = set_up_token(&up.log());
+    let link = up.url(&format!("/setup#{token}"));
+    assert!(up.log().contains(&link), "{}", up.log());
+
+    // Of two links, the one that was never given out is told apart.
+    for link in [format!("{link}x"), link.clone()] {
+        browser.open("about:blank").await;
+        browser.open(&link).await;
+        browser.fill("[name=email]", "ada@example.org").await;
+        browser.fill("[name=name]", "Ada").await;
+        browser.fill("[name=password]", PASSWORD).await;
+        browser.click("Create the account").await;
+        if link.ends_with('x') {
+            browser
+                .shows("this link was used already, or has expired")
+                .await;
+        }
+    }
+    browser.arrives("/").await;
+    browser.shows("Nothing is watched yet").await;
+    assert_eq!(who(&browser).await, "ada@example.org");
+
+    // What the link is good for does not stay in the history.
+    browser.open(&link).await;
+    assert!(!address(&browser).await.contains(&token));
+
+    browser.open(&up.url("/")).await;
+    browser.click("Sign out").await;
+    browser.arrives("/sign-in").await;
+    browser.open(&up.url("/incidents")).await;
+    browser.arrives("/sign-in").await;
+    browser.fill("[name=email]", "ada@example.org").await;
+    browser.fill("[name=password]", "a wrong guess").await;
+    browser.click("Sign in").await;
+    browser
+        .shows("no account has this e-mail address and password")
+        .await;
+    assert_eq!(browser.path().await, "/sign-in");
+    browser.fill("[name=password]", PASSWORD).await;
+    browser.click("Sign in").await;
+    browser.arrives("/").await;
+    assert_eq!(who(&browser).await, "ada@example.org");
+    assert!(up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_incident_is_looked_after_by_clicking_with_and_without_scripts() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let scene = Scene::new().await;
+    for (scripts, incident) in [(true, &scene.incident), (false, &scene.degraded)] {
+        browser.allow_scripts(scripts).await;
+        let page = format!("/incidents/{incident}");
+        browser.open(&scene.up.url("/incidents")).await;
+        let link = browser.find(&format!("a[href='{page}']")).await;
+        link.click().await.unwrap();
+        browser.arrives(&page).await;
+        browser.click("Acknowledge").await;
+        browser.shows("acknowledged by this machine").await;
+        let text = browser.text().await;
+        assert!(!text.contains("You look after it"), "{text}");
+
+        let said = "It was the <disk>,\nas always.";
+        browser.fill("textarea", said).await;
+        browser.click("Add the comment").await;
+        browser.shows("comment by this machine").await;
+        browser.shows(said).await;
+
+        browser.click("Resolve").await;
+        browser.shows("resolved by this machine").await;
+        assert_eq!(browser.path().await, page);
+    }
+    assert!(scene.up.terminate().await.success());
+}
+
+/// Whose session the browser has.
+async fn who(browser: &Browser) -> String {
+    let script = "return fetch('/v1/session').then((answer) => answer.json())";
+    let session = browser.run(script, Vec::new()).await;
+    let name = session["name"].as_str();
+    name.unwrap_or_else(|| panic!("{session}")).to_owned()
+}
+
+async fn address(browser: &Browser) -> String {
+    let address = browser.run("return location.href", Vec::new()).await;
+    address.as_str().unwrap().to_owned()
+}
