@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sonde_tests::api::{PASSWORD, set_up_token};
 use sonde_tests::browser::Browser;
+use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
 
 use crate::web_scene::{self, Scene};
@@ -92,6 +93,64 @@ async fn an_incident_is_looked_after_by_clicking_with_and_without_scripts() {
         assert_eq!(browser.path().await, page);
     }
     assert!(scene.up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn from_nothing_to_an_incident_that_is_over() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let target = HttpStub::start([("/", Reply::status(503))]).await;
+    let (up, _folder) = web_scene::empty().await;
+    wait_until(PATIENCE, async || up.log().contains("sonde_setup_")).await;
+    let token = set_up_token(&up.log());
+    browser.open(&up.url(&format!("/setup#{token}"))).await;
+    browser.fill("[name=email]", "ada@example.org").await;
+    browser.fill("[name=name]", "Ada").await;
+    browser.fill("[name=password]", PASSWORD).await;
+    browser.click("Create the account").await;
+    browser.arrives("/").await;
+
+    browser.open(&up.url("/monitors/new")).await;
+    for (field, value) in [
+        ("name", "Shop"),
+        ("http.url", target.url("/").as_str()),
+        ("interval", "soon"),
+        ("timeout", "2s"),
+        ("retries", "0"),
+        ("alert.fail_after", "1"),
+        ("alert.recover_after", "1"),
+    ] {
+        browser.fill(&format!("[name='{field}']"), value).await;
+    }
+    browser.click("Create the monitor").await;
+    browser.shows("not a duration").await;
+    browser.fill("[name='interval']", "5s").await;
+    browser.click("Test before saving").await;
+    browser.shows("got 503, expected 2xx").await;
+    browser.click("Create the monitor").await;
+    browser.arrives("/monitors/shop").await;
+
+    browser.open(&up.url("/")).await;
+    browser.shows("DOWN: Shop").await;
+    browser
+        .find("a[href^='/incidents/']")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.click("Acknowledge").await;
+    browser.shows("acknowledged by ada@example.org").await;
+    target.set("/", Reply::text("fine"));
+    browser.open(&up.url("/monitors/shop")).await;
+    wait_until(PATIENCE, async || {
+        browser.open(&up.url("/incidents?status=resolved")).await;
+        browser.text().await.contains("RECOVERED: Shop")
+    })
+    .await;
+    browser.open(&up.url("/monitors/shop")).await;
+    browser.shows("up for").await;
+    assert!(up.terminate().await.success());
 }
 
 /// Whose session the browser has.

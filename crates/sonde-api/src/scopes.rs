@@ -18,7 +18,7 @@ use crate::problem::ApiError;
 /// Where the name of one monitor stands.
 const ONE_MONITOR: &str = "/v1/monitors/{id}";
 /// What shows of several monitors those that the caller may see.
-const OF_MONITORS: [&str; 2] = ["/v1/monitors", "/v1/outcomes"];
+const OF_MONITORS: [&str; 3] = ["/v1/monitors", "/v1/outcomes", "/v1/summaries"];
 
 /// The scope of each route, by path and method.
 pub(crate) struct Scopes(HashMap<(String, Method), Scope>);

@@ -8,6 +8,8 @@ use sonde_core::{MonitorId, Region, Timestamp};
 use sonde_results::TimeRange;
 use url::form_urlencoded;
 
+use crate::format;
+
 /// A stretch of time that has a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Preset {
@@ -16,7 +18,7 @@ pub(crate) struct Preset {
     pub(crate) length: Duration,
 }
 
-pub(crate) const PRESETS: [Preset; 5] = [
+const PRESETS: [Preset; 5] = [
     preset("1h", "1 hour", 1),
     preset("24h", "24 hours", 24),
     preset("7d", "7 days", 24 * 7),
@@ -38,6 +40,13 @@ const fn preset(name: &'static str, title: &'static str, hours: u64) -> Preset {
         title,
         length: Duration::from_hours(hours),
     }
+}
+
+/// A way to look at another stretch of time.
+pub(crate) struct PresetLink {
+    pub(crate) preset: Preset,
+    pub(crate) link: String,
+    pub(crate) is_chosen: bool,
 }
 
 /// Which time.
@@ -92,6 +101,20 @@ impl Asked {
         let mut text = form_urlencoded::Serializer::new("?".to_owned());
         let text = text.extend_pairs(kept.chain(new)).finish();
         if text == "?" { "?".to_owned() } else { text }
+    }
+
+    pub(crate) fn presets(&self, period: &Period) -> Vec<PresetLink> {
+        let links = PRESETS.into_iter().map(|preset| PresetLink {
+            link: self.with(&[
+                ("period", preset.name),
+                ("from", ""),
+                ("to", ""),
+                ("cursor", ""),
+            ]),
+            is_chosen: *period == Period::Last(preset),
+            preset,
+        });
+        links.collect()
     }
 
     /// Which time is meant, and what is wrong with what was asked for.
@@ -171,8 +194,21 @@ impl Period {
         }
     }
 
-    pub(crate) fn is(&self, preset: &Preset) -> bool {
-        matches!(self, Self::Last(last) if last == preset)
+    /// Its name, where it has one.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::Last(preset) => Some(preset.name),
+            Self::Between(..) => None,
+        }
+    }
+
+    /// Both ends in local time, as forms take them, where it has no name.
+    pub(crate) fn between(&self, zone: Tz) -> Option<(String, String)> {
+        let local = |at| format::written(at, zone, LOCAL_FORMS[0]);
+        match self {
+            Self::Last(_) => None,
+            Self::Between(from, to) => Some((local(*from), local(*to))),
+        }
     }
 }
 

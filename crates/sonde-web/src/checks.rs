@@ -11,7 +11,7 @@ use axum::routing::get;
 use sonde_core::{CheckResult, MonitorId, Outcome, Reason, Trigger};
 use sonde_results::{Cursor, ResultQuery};
 
-use crate::asked::{Asked, PRESETS, Period};
+use crate::asked::{Asked, Period, PresetLink};
 use crate::chart::{Key, phases};
 use crate::monitor::{Head, parsed};
 use crate::viewer::{Place, Shell, Viewer};
@@ -29,7 +29,7 @@ pub(crate) fn router() -> Router<Arc<Pages>> {
 struct Page {
     shell: Shell,
     head: Head,
-    presets: Vec<(&'static str, String, bool)>,
+    presets: Vec<PresetLink>,
     problem: Option<String>,
     period: Option<&'static str>,
     between: Option<(String, String)>,
@@ -93,21 +93,14 @@ async fn page(
         .await?;
     let longest = found.results.iter().filter_map(|it| it.total_us).max();
     let row = |it| Row::new(it, &viewer, longest.unwrap_or(0));
-    let form = "%Y-%m-%dT%H:%M";
-    let (name, range) = (view.monitor.name.clone(), period.range(now));
+    let name = &view.monitor.name;
     html(&Page {
         shell: Shell::new(&viewer, Place::Monitors, format!("Checks of {name}"), now),
         head: Head::new(&viewer, &view, None, now),
-        presets: presets(&asked, &period),
+        presets: asked.presets(&period),
         problem,
-        period: match &period {
-            Period::Last(preset) => Some(preset.name),
-            Period::Between(..) => None,
-        },
-        between: matches!(period, Period::Between(..)).then(|| {
-            let local = |at| format::written(at, viewer.zone, form);
-            (local(range.from), local(range.to))
-        }),
+        period: period.name(),
+        between: period.between(viewer.zone),
         choices: choices(&asked, &view.monitor.regions),
         status: asked.get("status").unwrap_or_default().to_owned(),
         legend: phases::legend(),
@@ -145,19 +138,6 @@ fn trigger(name: &str) -> Option<Trigger> {
     [Trigger::Schedule, Trigger::OnDemand]
         .into_iter()
         .find(|it| it.as_str() == name)
-}
-
-fn presets(asked: &Asked, period: &Period) -> Vec<(&'static str, String, bool)> {
-    let presets = PRESETS.iter().map(|preset| {
-        let changes = [
-            ("period", preset.name),
-            ("from", ""),
-            ("to", ""),
-            ("cursor", ""),
-        ];
-        (preset.name, asked.with(&changes), period.is(preset))
-    });
-    presets.collect()
 }
 
 fn choices(asked: &Asked, regions: &[sonde_core::Region]) -> Vec<Choices> {

@@ -59,29 +59,12 @@ pub(crate) fn bars(plot: &Plot<'_>, classes: &[&str], stacks: &[Stack]) -> Strin
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Tz;
-    use sonde_results::TimeRange;
-
     use super::*;
-    use crate::chart::TimeAxis;
 
     #[test]
     fn parts_stand_on_each_other_and_a_gap_is_a_gap() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        let plot = Plot {
-            axis: TimeAxis {
-                range: TimeRange {
-                    from: at(0),
-                    to: at(100),
-                },
-                zone: Tz::UTC,
-            },
-            height: 100.0,
-            label: String::new(),
-            heights: vec![(0.0, String::new()), (10.0, String::new())],
-            bands: &[],
-            threshold: None,
-        };
+        let plot = Plot::sample();
         let stack = |from: i64, parts: [f64; 2]| Stack {
             from: at(from),
             to: at(from + 10),

@@ -49,29 +49,12 @@ fn path(plot: &Plot<'_>, step: Duration, points: &[(Timestamp, f64)]) -> String 
 
 #[cfg(test)]
 mod tests {
-    use chrono_tz::Tz;
-    use sonde_results::TimeRange;
-
     use super::*;
-    use crate::chart::TimeAxis;
 
     #[test]
     fn a_gap_breaks_the_line_and_what_stands_alone_is_a_dot() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        let plot = Plot {
-            axis: TimeAxis {
-                range: TimeRange {
-                    from: at(0),
-                    to: at(100),
-                },
-                zone: Tz::UTC,
-            },
-            height: 100.0,
-            label: String::new(),
-            heights: vec![(0.0, String::new()), (10.0, String::new())],
-            bands: &[],
-            threshold: None,
-        };
+        let plot = Plot::sample();
         let points = [(0, 1.0), (10, 2.0), (50, 3.0), (70, 10.0), (80, 10.0)];
         let line = Line {
             class: "p50".to_owned(),

@@ -129,6 +129,29 @@ impl Plot<'_> {
     }
 }
 
+#[cfg(test)]
+impl Plot<'_> {
+    /// A hundred seconds, with heights up to ten over a hundred pixels.
+    pub(super) fn sample() -> Self {
+        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+        let range = sonde_results::TimeRange {
+            from: at(0),
+            to: at(100),
+        };
+        Self {
+            axis: TimeAxis {
+                range,
+                zone: chrono_tz::Tz::UTC,
+            },
+            height: 100.0,
+            label: String::new(),
+            heights: vec![(0.0, String::new()), (10.0, String::new())],
+            bands: &[],
+            threshold: None,
+        }
+    }
+}
+
 /// As text in markup, never markup itself.
 pub(crate) fn text(text: &str) -> String {
     escape(text, Html).map_or_else(|_| String::new(), |safe| safe.to_string())

@@ -11,11 +11,12 @@ const VISIBILITIES: [(&str, &str); 4] = [
     ("private", "followers"),
     ("direct", "only who is mentioned"),
 ];
-const CAUSES: [(&str, &str); 4] = [
+const CAUSES: [(&str, &str); 5] = [
     ("down", "down"),
     ("degraded", "degraded"),
     ("unknown", "unknown"),
     ("certificate_expiring", "certificate ends"),
+    ("domain_expiring", "domain ends"),
 ];
 const OUTSIDE: [(&str, &str); 3] = [
     ("", "as usual: it waits"),

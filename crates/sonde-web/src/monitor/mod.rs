@@ -18,7 +18,7 @@ use axum::routing::get;
 use sonde_core::{MonitorId, Region, Scope, Timestamp};
 use sonde_service::{MonitorView, State};
 
-use crate::asked::{Asked, PRESETS, Period};
+use crate::asked::{Asked, Period, PresetLink};
 use crate::chart::{Figure, Key};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html};
@@ -77,13 +77,11 @@ pub(crate) struct Head {
 
 /// What can be chosen, and what is.
 struct Controls {
-    presets: Vec<Choice>,
+    presets: Vec<PresetLink>,
     problem: Option<String>,
-    /// Local times for the free range.
-    from: String,
-    to: String,
-    is_free: bool,
-    period: Option<String>,
+    period: Option<&'static str>,
+    /// Local times of a free range.
+    between: Option<(String, String)>,
     regions: Vec<Choice>,
     quantiles: Vec<Choice>,
     others: Vec<Choice>,
@@ -94,7 +92,6 @@ struct Choice {
     value: String,
     name: String,
     is_chosen: bool,
-    link: String,
 }
 
 struct Certificate {
@@ -215,17 +212,11 @@ fn controls(
     problem: Option<String>,
     quantiles: &[&str],
 ) -> Controls {
-    let form = "%Y-%m-%dT%H:%M";
     let choice = |value: &str, name: String, is_chosen| Choice {
         value: value.to_owned(),
         name,
         is_chosen,
-        link: String::new(),
     };
-    let presets = PRESETS.iter().map(|preset| Choice {
-        link: asked.with(&[("period", preset.name), ("from", ""), ("to", "")]),
-        ..choice(preset.name, preset.title.to_owned(), period.is(preset))
-    });
     let regions = data.view.monitor.regions.iter().map(|region| {
         let is_chosen = data.region.as_ref() == Some(region);
         choice(region.as_str(), region.to_string(), is_chosen)
@@ -237,15 +228,10 @@ fn controls(
         choice(id.as_str(), name.clone(), is_chosen)
     });
     Controls {
-        presets: presets.collect(),
+        presets: asked.presets(period),
         problem,
-        from: format::written(data.range.from, viewer.zone, form),
-        to: format::written(data.range.to, viewer.zone, form),
-        is_free: matches!(period, Period::Between(..)),
-        period: match period {
-            Period::Last(preset) => Some(preset.name.to_owned()),
-            Period::Between(..) => None,
-        },
+        period: period.name(),
+        between: period.between(viewer.zone),
         regions: regions.collect(),
         quantiles: drawn.into(),
         others: others.collect(),
