@@ -253,7 +253,8 @@ async fn a_chart_has_what_the_api_has_and_gaps_are_gaps() {
     );
     let (_, line) = html.split_once("<path class=\"line p50\" d=\"").unwrap();
     let (line, _) = line.split_once('"').unwrap();
-    assert_eq!(line.matches('M').count(), 2, "{line}");
+    // It is broken once more by the maintenance, which is not measured.
+    assert_eq!(line.matches('M').count(), 3, "{line}");
 
     let csv = page(&up, &format!("/monitors/shop/series.csv?{DAY}")).await;
     assert_eq!(csv.lines().count(), buckets.len() + 1);

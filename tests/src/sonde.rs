@@ -1,6 +1,7 @@
 //! Runs the `sonde` binary as a user would: arguments, environment, signals, exit codes.
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -248,6 +249,10 @@ impl Running {
         let Ok(Ok(status)) = status else {
             unreachable!("{signal} did not end it; it said:\n{}", self.log.text());
         };
+        if signal == Signal::SIGTERM && !status.success() {
+            // Who asks whether it ended well wants to know why it did not.
+            let _ = writeln!(std::io::stderr(), "{}", self.log.text());
+        }
         status
     }
 

@@ -98,9 +98,8 @@ impl Asked {
             .iter()
             .copied()
             .filter(|(_, value)| !value.is_empty());
-        let mut text = form_urlencoded::Serializer::new("?".to_owned());
-        let text = text.extend_pairs(kept.chain(new)).finish();
-        if text == "?" { "?".to_owned() } else { text }
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        format!("?{}", text.extend_pairs(kept.chain(new)).finish())
     }
 
     pub(crate) fn presets(&self, period: &Period) -> Vec<PresetLink> {

@@ -12,7 +12,7 @@ async function refresh() {
   const response = await fetch(`/rows?ids=${encodeURIComponent(ids.join(","))}`);
   if (!response.ok) return;
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  replace(document.getElementById("headline"), fresh.getElementById("headline"));
+  for (const id of ["headline", "open"]) replace(document.getElementById(id), fresh.getElementById(id));
   for (const row of fresh.querySelectorAll("li[id]")) {
     for (const old of document.querySelectorAll(`[id="${CSS.escape(row.id)}"]`)) replace(old, row.cloneNode(true));
   }

@@ -8,7 +8,6 @@ if (zone && !isChosen) {
 }
 
 for (const form of document.querySelectorAll("form[data-auto]")) {
-  form.classList.add("auto");
   form.addEventListener("change", (event) => {
     if (!event.target.matches("input[type=search], input[type=datetime-local], input[inputmode]")) form.requestSubmit();
   });

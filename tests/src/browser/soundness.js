@@ -80,7 +80,9 @@ window.soundness = (() => {
       begin.focus();
       begin.removeAttribute("tabindex");
       reached = [];
-      return expected.length;
+      // A date has a stop for each of its parts, and one for its calendar.
+      const more = expected.map(({ type }) => ({ date: 3, "datetime-local": 6 })[type] ?? 0);
+      return more.reduce((sum, it) => sum + it, expected.length);
     },
 
     endFocus() {

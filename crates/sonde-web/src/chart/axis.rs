@@ -14,6 +14,8 @@ pub(crate) const WIDTH: f64 = 1000.0;
 const MOST_TICKS: u64 = 9;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
+/// On which the clocks are put back.
+const LONG_DAY: u64 = 25 * HOUR;
 /// Seconds between two labels: what people read easily.
 const STEPS: [u64; 15] = [
     60,
@@ -68,7 +70,7 @@ impl TimeAxis {
         let step = step.unwrap_or(length / DAY / MOST_TICKS * DAY + DAY);
         let form = match (step, length) {
             (DAY.., _) => "%-d %b",
-            (_, 0..=DAY) => "%H:%M",
+            (_, 0..=LONG_DAY) => "%H:%M",
             _ => "%-d %b %H:%M",
         };
         let ticks = self.instants(step).into_iter();

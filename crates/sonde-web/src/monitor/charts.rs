@@ -28,7 +28,7 @@ pub(super) fn all(data: &Data, zone: Tz, quantiles: &[&str]) -> Vec<Figure> {
     let mut figures = vec![charts.outcomes(), charts.latency(quantiles)];
     figures.extend(charts.phases());
     figures.extend(charts.heat());
-    if data.view.monitor.regions.len() > 1 && data.region.is_none() {
+    if data.regions.len() > 1 && data.region.is_none() {
         figures.push(charts.regions());
         figures.push(charts.matrix());
     }
@@ -113,7 +113,7 @@ impl Charts<'_> {
     }
 
     fn regions(&self) -> Figure {
-        let regions = &self.data.view.monitor.regions;
+        let regions = &self.data.regions;
         let of = |place: usize| -> Vec<ChartBucket> {
             let all = self.data.buckets_by_region.iter();
             let these = all.filter(|it| it.region.as_ref() == regions.get(place));
@@ -139,7 +139,7 @@ impl Charts<'_> {
     }
 
     fn matrix(&self) -> Figure {
-        let regions = &self.data.view.monitor.regions;
+        let regions = &self.data.regions;
         let rows = regions.len();
         #[expect(clippy::cast_precision_loss, reason = "there are a few dozen")]
         let height = rows as f64 * ROW_HEIGHT;
@@ -270,7 +270,7 @@ impl Charts<'_> {
     }
 
     fn by_region(&self, number: impl Fn(&Summary) -> String) -> Table {
-        let regions = &self.data.view.monitor.regions;
+        let regions = &self.data.regions;
         let all = &self.data.buckets_by_region;
         let mut starts: Vec<Timestamp> = all.iter().map(|it| it.start).collect();
         starts.dedup();

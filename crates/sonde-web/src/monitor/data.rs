@@ -26,6 +26,8 @@ pub(super) struct Data {
     pub(super) range: TimeRange,
     /// Of the buckets.
     pub(super) step: Duration,
+    /// Those that it has, and then those that it had in this range.
+    pub(super) regions: Vec<Region>,
     /// The only one that is looked at, if one is.
     pub(super) region: Option<Region>,
     pub(super) comparison: Comparison,
@@ -80,8 +82,7 @@ impl Data {
         range: TimeRange,
     ) -> Result<Self, PageError> {
         let view = access.monitor_view(id).await?;
-        let known = |region: &Region| view.monitor.regions.contains(region);
-        let region = asked.region().filter(known);
+        let region = asked.region();
         let by_region = ChartQuery {
             by_region: true,
             ..query(access, id, None, range)
@@ -122,10 +123,17 @@ impl Data {
             to: window.to,
             title,
         }));
+        let mut regions = view.monitor.regions.clone();
+        for seen in totals.iter().filter_map(|it| it.region.as_ref()) {
+            if !regions.contains(seen) {
+                regions.push(seen.clone());
+            }
+        }
         Ok(Self {
             view,
             range,
             step: usual_step(range),
+            regions,
             region,
             comparison,
             buckets,

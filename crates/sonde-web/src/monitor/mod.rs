@@ -217,7 +217,7 @@ fn controls(
         name,
         is_chosen,
     };
-    let regions = data.view.monitor.regions.iter().map(|region| {
+    let regions = data.regions.iter().map(|region| {
         let is_chosen = data.region.as_ref() == Some(region);
         choice(region.as_str(), region.to_string(), is_chosen)
     });

@@ -18,27 +18,16 @@ pub(super) struct RegionRow {
     pub(super) last: String,
 }
 
-/// In the order of the monitor; regions that it has no more, but had in this range, come last.
 pub(super) fn rows(data: &Data, now: Timestamp) -> Vec<RegionRow> {
-    let mut names = data.view.monitor.regions.clone();
-    let seen = data
-        .totals
-        .iter()
-        .filter_map(|bucket| bucket.region.clone());
-    for region in seen {
-        if !names.contains(&region) {
-            names.push(region);
-        }
-    }
-    let rows = names.into_iter().map(|region| {
+    let rows = data.regions.iter().map(|region| {
         let total = data
             .totals
             .iter()
-            .find(|it| it.region.as_ref() == Some(&region));
+            .find(|it| it.region.as_ref() == Some(region));
         let summary = total.map(|it| it.summary.clone()).unwrap_or_default();
-        let latest = data.view.latest.iter().find(|it| it.region == region);
+        let latest = data.view.latest.iter().find(|it| it.region == *region);
         let of_region = data.buckets_by_region.iter();
-        let of_region = of_region.filter(|it| it.region.as_ref() == Some(&region));
+        let of_region = of_region.filter(|it| it.region.as_ref() == Some(region));
         let trend: Vec<_> = of_region.map(|it| (it.start, it.summary.p50_us)).collect();
         RegionRow {
             name: region.to_string(),
