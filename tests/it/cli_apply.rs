@@ -363,8 +363,10 @@ async fn a_file_that_is_watched_is_applied_whenever_it_changes() {
     shell.server.known().refusal = None;
     wait_until(PATIENCE, async || shell.server.ids() == ["db", "shop"]).await;
     assert_eq!(shell.server.known().applied, 3);
+    // The server has it a moment before that is written down.
+    let applied = async || running.log().matches("applied sonde.yaml").count() == 3;
+    wait_until(PATIENCE, applied).await;
     let log = running.log();
-    assert_eq!(log.matches("applied sonde.yaml").count(), 3, "{log}");
     assert_eq!(log.matches("away").count(), 1, "{log}");
     assert_eq!(running.terminate().await.code(), Some(0));
 }

@@ -78,37 +78,40 @@ const EMPTY: [Page; 5] = [
 const OTHERS: [&str; 1] = ["/docs/"];
 
 /// What is wrong with the pages, in one line per fault with the looks that have it.
-async fn faults(browser: &Soundness, origin: &str, pages: &[Page], incident: &str) -> Vec<String> {
-    let mut looks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for look in [
-        Look::wide(false),
-        Look::wide(true),
-        Look::narrow(false),
-        Look::narrow(true),
-    ] {
+async fn faults(
+    browser: &Soundness,
+    looks: [Look; 2],
+    origin: &str,
+    pages: &[Page],
+    incident: &str,
+) -> Vec<String> {
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for look in looks {
         browser.browser().set_look(look).await;
         for page in pages {
             let path = page.path.replace("{incident}", incident);
             for fault in browser.faults(origin, &path, page.status).await {
                 if !page.except.contains(&fault.rule.as_str()) {
                     let line = format!("{} {fault}", page.path);
-                    looks.entry(line).or_default().push(look.to_string());
+                    seen.entry(line).or_default().push(look.to_string());
                 }
             }
         }
     }
     let told = |(fault, looks): (String, Vec<String>)| format!("{fault} [{}]", looks.join(", "));
-    looks.into_iter().map(told).collect()
+    seen.into_iter().map(told).collect()
 }
 
-#[tokio::test]
-async fn every_page_is_sound_in_every_look() {
+const WIDE: [Look; 2] = [Look::wide(false), Look::wide(true)];
+const NARROW: [Look; 2] = [Look::narrow(false), Look::narrow(true)];
+
+async fn all_are_sound(looks: [Look; 2]) {
     let Some(browser) = Soundness::start().await else {
         return;
     };
     let scene = Scene::new().await;
     let origin = scene.up.url("");
-    let mut faults = faults(&browser, &origin, &PAGES, &scene.incident).await;
+    let mut faults = faults(&browser, looks, &origin, &PAGES, &scene.incident).await;
     for path in OTHERS {
         let noise = browser.noise_of(&origin, path).await;
         faults.extend(noise.iter().map(|fault| format!("{path}: {fault}")));
@@ -118,12 +121,24 @@ async fn every_page_is_sound_in_every_look() {
 }
 
 #[tokio::test]
+async fn every_page_is_sound_on_a_desk() {
+    all_are_sound(WIDE).await;
+}
+
+#[tokio::test]
+async fn every_page_is_sound_on_a_phone() {
+    all_are_sound(NARROW).await;
+}
+
+#[tokio::test]
 async fn where_nothing_is_watched_pages_are_sound_too() {
     let Some(browser) = Soundness::start().await else {
         return;
     };
     let (up, _folder) = web_scene::empty().await;
-    let faults = faults(&browser, &up.url(""), &EMPTY, "").await;
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    for looks in [WIDE, NARROW] {
+        let faults = faults(&browser, looks, &up.url(""), &EMPTY, "").await;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
     assert!(up.terminate().await.success());
 }
