@@ -53,13 +53,7 @@ async fn page(
     html(&Page {
         shell: Shell::new(&viewer, Place::Monitors, title, now),
         at: format::moment(result.slot, zone),
-        why: result.reason.map(|reason| {
-            let sentence = || reason.sentence().to_owned();
-            (
-                reason.to_string(),
-                result.message.clone().unwrap_or_else(sentence),
-            )
-        }),
+        why: format::why(&result),
         facts: [facts(&result, zone), registration(&result, zone)].concat(),
         steps: phases::waterfall(&result),
         total: format::latency_or_nothing(result.total_us),

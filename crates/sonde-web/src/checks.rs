@@ -185,13 +185,7 @@ impl Row {
             at: format::moment(result.slot, viewer.zone),
             region: result.region.to_string(),
             outcome: result.outcome.as_str(),
-            reason: result.reason.map(|reason| {
-                let sentence = || reason.sentence().to_owned();
-                (
-                    reason.to_string(),
-                    result.message.clone().unwrap_or_else(sentence),
-                )
-            }),
+            reason: format::why(result),
             status: match (&result.http, &result.dns) {
                 (Some(http), _) => http.status.to_string(),
                 (_, Some(dns)) => dns.rcode.clone(),

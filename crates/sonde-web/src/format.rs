@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use sonde_core::Timestamp;
+use sonde_core::{CheckResult, Timestamp};
 
 /// What stands for a number that there is not.
 pub(crate) const NOTHING: &str = "–";
@@ -55,11 +55,27 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// Why a check is not ok: the reason's name, and what exactly happened as far as that is known.
+pub(crate) fn why(result: &CheckResult) -> Option<(String, String)> {
+    let reason = result.reason?;
+    let message = result.message.clone();
+    let message = message.unwrap_or_else(|| reason.sentence().to_owned());
+    Some((reason.to_string(), message))
+}
+
 /// How long ago, in the largest unit that says enough.
 pub(crate) fn ago(now: Timestamp, then: Timestamp) -> String {
     match now.since(then).as_secs() {
         seconds @ 0..120 => format!("{seconds} s ago"),
         seconds => format!("{} ago", span(Duration::from_secs(seconds))),
+    }
+}
+
+/// `down for 5 min`, or the state alone.
+pub(crate) fn standing(state: &str, since: Option<Timestamp>, now: Timestamp) -> String {
+    match since {
+        Some(since) => format!("{state} for {}", span(now.since(since))),
+        None => state.to_owned(),
     }
 }
 

@@ -11,9 +11,9 @@ use axum::routing::post;
 use axum::{Form, Router};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use sonde_core::{IncidentCause, IncidentStatus, Scope};
+use sonde_core::{IncidentCause, IncidentStatus, Scope, Timestamp};
 use sonde_notify::{IncidentNotice, Notice, NoticeEvent};
-use sonde_service::{Access, IncidentView, ServiceError};
+use sonde_service::{Access, IncidentView, MonitorView, ServiceError, State};
 use sonde_store::{Incident, IncidentEvent, IncidentEventKind, Telling};
 use uuid::Uuid;
 
@@ -179,6 +179,18 @@ pub(crate) fn notice(access: &Access, incident: &Incident) -> Result<Notice, Pag
 /// Whether it says something of where its monitor stands; what expires is in use still.
 pub(crate) fn is_of_state(incident: &Incident) -> bool {
     !incident.cause.is_expiry()
+}
+
+/// Since when a monitor is what it is, as far as its newest incident tells.
+pub(crate) fn since(view: &MonitorView, newest: Option<&Incident>) -> Option<Timestamp> {
+    match (view.state, newest) {
+        (State::Up, None) => Some(view.meta.created_at),
+        (State::Up, Some(newest)) => newest.resolved_at,
+        (State::Down | State::Degraded | State::Unknown, Some(newest)) => {
+            newest.resolved_at.is_none().then_some(newest.opened_at)
+        }
+        _ => None,
+    }
 }
 
 pub(crate) fn state(incident: &Incident) -> &'static str {

@@ -342,15 +342,12 @@ impl Known {
             kind: monitor.spec.kind().as_str(),
             target: monitor.target(),
             state: view.state.as_str(),
-            standing: self.standing(view),
-            reason: why.and_then(|last| {
-                let reason = last.reason?;
-                let sentence = || reason.sentence().to_owned();
-                Some((
-                    reason.to_string(),
-                    last.message.clone().unwrap_or_else(sentence),
-                ))
-            }),
+            standing: format::standing(
+                view.state.as_str(),
+                incident::since(view, self.newest.get(&monitor.id)),
+                self.now,
+            ),
+            reason: why.and_then(format::why),
             strip: strip::day(buckets, self.now),
             trend: self.trend(buckets),
             uptime: format::percent(summary.uptime),
@@ -362,24 +359,6 @@ impl Known {
                 || "no check yet".to_owned(),
                 |last| format::ago(self.now, last.slot),
             ),
-        }
-    }
-
-    /// As far as incidents tell.
-    fn standing(&self, view: &MonitorView) -> String {
-        let state = view.state.as_str();
-        let newest = self.newest.get(&view.monitor.id);
-        let since = match (view.state, newest) {
-            (State::Up, Some(newest)) => newest.resolved_at,
-            (State::Up, None) => Some(view.meta.created_at),
-            (State::Down | State::Degraded | State::Unknown, Some(newest)) => {
-                newest.resolved_at.is_none().then_some(newest.opened_at)
-            }
-            _ => None,
-        };
-        match since {
-            Some(since) => format!("{state} for {}", format::span(self.now.since(since))),
-            None => state.to_owned(),
         }
     }
 

@@ -159,8 +159,12 @@ impl Browser {
 
     /// Opens a page and waits until all that it names is there.
     pub async fn open(&self, url: &str) {
-        self.ask(&format!("open {url}"), self.client.goto(url))
-            .await;
+        let what = format!("open {url}");
+        self.ask(&what, self.client.goto(url)).await;
+        // On a busy machine the driver comes back before the stylesheet is there.
+        let ready = "return document.readyState === 'complete'";
+        let is_ready = async || self.run(ready, Vec::new()).await == true;
+        assert!(comes_within(PATIENCE, is_ready).await, "{what}");
     }
 
     /// The path of what is shown.

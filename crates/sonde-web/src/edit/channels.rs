@@ -16,7 +16,7 @@ use sonde_store::{Expected, Telling};
 
 use super::channel_fields::{form, known, title};
 use crate::asked::Asked;
-use crate::form::{Confirm, Form, answered};
+use crate::form::{Confirm, Form, answered, confirmed};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html};
 
@@ -219,9 +219,7 @@ async fn remove(
     Path(id): Path<String>,
     typed: String,
 ) -> Result<Response, PageError> {
-    let version = Asked::new(Some(&typed));
-    let version = version.get("version").and_then(|it| it.parse().ok());
-    let expected = Expected::Version(version.unwrap_or(0));
+    let expected = confirmed(&typed);
     viewer.access.remove_channel(&id, expected).await?;
     Ok(Redirect::to("/channels").into_response())
 }

@@ -12,12 +12,11 @@ use sonde_core::{
     InvalidMaintenance, MaintainedMonitors, Maintenance, MaintenanceBody, MonitorId, Scope,
 };
 use sonde_service::{FieldProblem, MaintenanceView, PageQuery};
-use sonde_store::Expected;
 
 use super::calendar::Calendar;
 use super::maintenance_fields::{body, form, show};
 use crate::asked::Asked;
-use crate::form::{Confirm, Form, answered};
+use crate::form::{Confirm, Form, answered, confirmed};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html};
 
@@ -220,9 +219,7 @@ async fn remove(
     Path(id): Path<String>,
     typed: String,
 ) -> Result<Response, PageError> {
-    let version = Asked::new(Some(&typed));
-    let version = version.get("version").and_then(|it| it.parse().ok());
-    let expected = Expected::Version(version.unwrap_or(0));
+    let expected = confirmed(&typed);
     viewer.access.remove_maintenance(&id, expected).await?;
     Ok(Redirect::to("/maintenance").into_response())
 }

@@ -16,7 +16,7 @@ use sonde_store::Expected;
 
 use super::monitor_fields::{KINDS, form};
 use crate::asked::Asked;
-use crate::form::{Confirm, Form, answered};
+use crate::form::{Confirm, Form, answered, confirmed};
 use crate::monitor::{Head, parsed};
 use crate::run::{AD_HOC, Answer};
 use crate::viewer::{Place, Shell, Viewer};
@@ -205,9 +205,7 @@ async fn remove(
     Path(id): Path<String>,
     typed: String,
 ) -> Result<Response, PageError> {
-    let version = Asked::new(Some(&typed));
-    let version = version.get("version").and_then(|it| it.parse().ok());
-    let expected = Expected::Version(version.unwrap_or(0));
+    let expected = confirmed(&typed);
     viewer
         .access
         .remove_monitor(&parsed(&id)?, expected)

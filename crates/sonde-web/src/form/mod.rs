@@ -55,6 +55,13 @@ pub(crate) struct Confirm {
     pub(crate) version: Option<u64>,
 }
 
+/// What is to be as it was when the [`Confirm`] that was sent was shown; nothing is where it does not say.
+pub(crate) fn confirmed(typed: &str) -> Expected {
+    let version = Asked::new(Some(typed));
+    let version = version.get(VERSION).and_then(|it| it.parse().ok());
+    Expected::Version(version.unwrap_or(0))
+}
+
 impl Group {
     pub(crate) fn new(title: &'static str, fields: Vec<Field>) -> Self {
         Self {

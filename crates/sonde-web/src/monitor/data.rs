@@ -2,7 +2,7 @@
 
 use sonde_core::{MonitorId, Region, Scope, Timestamp};
 use sonde_results::{ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, TimeRange};
-use sonde_service::{Access, Comparison, MonitorView, PageQuery, ServiceError, State, usual_step};
+use sonde_service::{Access, Comparison, MonitorView, PageQuery, ServiceError, usual_step};
 use sonde_store::{Incident, IncidentQuery};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -92,18 +92,24 @@ impl Data {
             limit: MOST_OTHERS,
         };
         let of_region = query(access, id, region.clone(), range);
-        let (comparison, buckets, buckets_by_region, totals) = tokio::try_join!(
+        let (
+            comparison,
+            buckets,
+            buckets_by_region,
+            totals,
+            phases,
+            heat,
+            reasons,
+            maintained,
+            others,
+        ) = tokio::try_join!(
             access.summary(id, region.as_ref(), range),
             access.chart(of_region.clone()),
             access.chart(by_region),
             access.by_region(id, range),
-        )?;
-        let (phases, heat, reasons) = tokio::try_join!(
             access.phases(of_region.clone()),
             access.heat(of_region),
             access.reasons(id, range, region.as_ref()),
-        )?;
-        let (maintained, others) = tokio::try_join!(
             access.maintained(&view.monitor, range),
             access.monitors(&all),
         )?;
@@ -152,18 +158,7 @@ impl Data {
 
     /// Since when it is what it is, as far as incidents tell.
     pub(super) fn since(&self) -> Option<Timestamp> {
-        let newest = self.newest_incident.as_ref();
-        match self.view.state {
-            State::Up => {
-                let ended = newest.map(|it| it.resolved_at);
-                ended.unwrap_or(Some(self.view.meta.created_at))
-            }
-            State::Down | State::Degraded | State::Unknown => {
-                let open = newest.filter(|it| it.resolved_at.is_none());
-                open.map(|it| it.opened_at)
-            }
-            State::Paused | State::Pending => None,
-        }
+        incident::since(&self.view, self.newest_incident.as_ref())
     }
 
     /// Those of the last checks, each once.

@@ -179,18 +179,8 @@ impl Head {
             kind: monitor.spec.kind().as_str(),
             target: monitor.target(),
             state,
-            standing: match since {
-                Some(since) => format!("{state} for {}", format::span(now.since(since))),
-                None => state.to_owned(),
-            },
-            why: why.and_then(|last| {
-                let reason = last.reason?;
-                let sentence = || reason.sentence().to_owned();
-                Some((
-                    reason.to_string(),
-                    last.message.clone().unwrap_or_else(sentence),
-                ))
-            }),
+            standing: format::standing(state, since, now),
+            why: why.and_then(format::why),
             tags: monitor.tags.clone(),
             schedule: format!(
                 "every {} from {}",

@@ -15,7 +15,7 @@ use sonde_store::Expected;
 
 use super::{ALL, Tab, tabs, to};
 use crate::asked::Asked;
-use crate::form::{Confirm, Field, Form, Group, answered};
+use crate::form::{Confirm, Field, Form, Group, answered, confirmed};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, html};
 
@@ -106,9 +106,7 @@ async fn remove(
     Path(id): Path<String>,
     typed: String,
 ) -> Result<Response, PageError> {
-    let version = Asked::new(Some(&typed));
-    let version = version.get("version").and_then(|it| it.parse().ok());
-    let expected = Expected::Version(version.unwrap_or(0));
+    let expected = confirmed(&typed);
     viewer.access.remove_report(&id, expected).await?;
     Ok(to(PATH))
 }
