@@ -108,13 +108,25 @@ impl Alerter {
         mut feed: mpsc::Receiver<Changes>,
         stop: CancellationToken,
     ) -> Result<(), AlerterError> {
+        match self.alert(&mut feed, &stop).await {
+            // Both were stopped, the feed a moment before this saw it.
+            Err(AlerterError::FeedEnded) if stop.is_cancelled() => Ok(()),
+            ended => ended,
+        }
+    }
+
+    async fn alert(
+        &self,
+        feed: &mut mpsc::Receiver<Changes>,
+        stop: &CancellationToken,
+    ) -> Result<(), AlerterError> {
         let mut known = Known::default();
         loop {
-            let Some(leader) = self.follow(&mut known, &mut feed, &stop).await? else {
+            let Some(leader) = self.follow(&mut known, feed, stop).await? else {
                 return Ok(());
             };
             self.metrics.leading.set(1);
-            let end = Leading::run(&self, leader, &mut known, &mut feed, &stop).await;
+            let end = Leading::run(self, leader, &mut known, feed, stop).await;
             self.metrics.leading.set(0);
             match end {
                 Ok(End::Stopped) => return Ok(()),

@@ -84,13 +84,25 @@ impl FleetDispatcher {
         mut feed: mpsc::Receiver<Changes>,
         shutdown: CancellationToken,
     ) -> Result<(), DispatcherError> {
+        match self.dispatch(&mut feed, &shutdown).await {
+            // Both were stopped, the feed a moment before this saw it.
+            Err(DispatcherError::FeedEnded) if shutdown.is_cancelled() => Ok(()),
+            ended => ended,
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        feed: &mut mpsc::Receiver<Changes>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), DispatcherError> {
         let mut classes = Classes::new(&self.settings);
         loop {
-            let Some(leader) = self.follow(&mut classes, &mut feed, &shutdown).await? else {
+            let Some(leader) = self.follow(&mut classes, feed, shutdown).await? else {
                 return Ok(());
             };
             self.metrics.begin_to_lead();
-            let stop = Leading::run(self, leader, &mut classes, &mut feed, &shutdown).await;
+            let stop = Leading::run(self, leader, &mut classes, feed, shutdown).await;
             self.metrics.leading.set(0);
             match stop {
                 Stop::Shutdown => return Ok(()),

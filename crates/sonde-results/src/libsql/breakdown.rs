@@ -3,41 +3,41 @@
 use sonde_core::{MonitorId, Phases, Region, Timestamp, WorkspaceId};
 use sonde_libsql::libsql::{Connection, params};
 
-use super::chart::{parameters, place, region_of};
+use super::buckets::{self, ROWS};
+use super::chart::{place, region_of};
 use super::corrupt;
 use super::fill::COMPLETE_ROWS;
 use super::read::collect;
+use super::text;
 use crate::query::band_of;
 use crate::{ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, TimeRange};
 
-/// Executed, not failed, outside maintenance, and with a latency; with the parameters of a chart.
-const MEASURED: &str = "workspace = ?2 AND monitor = ?3 AND slot >= ?4 AND slot < ?5 AND trigger = 'schedule'
-AND (?6 IS NULL OR region = ?6) AND outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NULL";
+/// Executed, not failed, outside maintenance, and with a latency.
+const MEASURED: &str =
+    "outcome IN ('ok', 'degraded') AND NOT in_maintenance AND total_us IS NOT NULL";
 
 pub(super) async fn phases(
     connection: &Connection,
     query: &ChartQuery,
 ) -> Result<Vec<PhaseBucket>> {
-    let region = if query.by_region { "region" } else { "''" };
-    let rows = COMPLETE_ROWS.as_str();
+    let (place, rows) = (place(query), COMPLETE_ROWS.as_str());
     let sql = format!(
-        "SELECT slot - slot % ?1 AS start, {region} AS place, CAST(avg(dns_us) AS INTEGER), CAST(avg(connect_us) AS INTEGER),
+        "SELECT {place} AS place, CAST(avg(dns_us) AS INTEGER), CAST(avg(connect_us) AS INTEGER),
     CAST(avg(tls_us) AS INTEGER), CAST(avg(send_us) AS INTEGER), CAST(avg(wait_us) AS INTEGER),
     CAST(avg(receive_us) AS INTEGER)
-FROM {rows} WHERE {MEASURED} GROUP BY start, place ORDER BY start, place"
+FROM {rows} WHERE {ROWS} AND {MEASURED} GROUP BY place ORDER BY place"
     );
-    let mut buckets = collect(connection, &sql, parameters(query), |row| {
-        let (start, region) = place(row)?;
+    let mut buckets = buckets::each(connection, query, query.step, &sql, |start, row| {
         Ok(PhaseBucket {
             start: Timestamp::from_micros(start),
-            region: region_of(&region)?,
+            region: region_of(row.get_str(0)?)?,
             mean_us: Phases {
-                dns: row.get(2)?,
-                connect: row.get(3)?,
-                tls: row.get(4)?,
-                send: row.get(5)?,
-                wait: row.get(6)?,
-                receive: row.get(7)?,
+                dns: row.get(1)?,
+                connect: row.get(2)?,
+                tls: row.get(3)?,
+                send: row.get(4)?,
+                wait: row.get(5)?,
+                receive: row.get(6)?,
             },
         })
     })
@@ -49,14 +49,13 @@ FROM {rows} WHERE {MEASURED} GROUP BY start, place ORDER BY start, place"
 pub(super) async fn heat(connection: &Connection, query: &ChartQuery) -> Result<Vec<HeatCell>> {
     let band = band_of("total_us");
     let sql = format!(
-        "SELECT slot - slot % ?1 AS start, {band} AS band, count(*)
-FROM check_results WHERE {MEASURED} GROUP BY start, band ORDER BY start, band"
+        "SELECT {band} AS band, count(*) FROM check_results WHERE {ROWS} AND {MEASURED} GROUP BY band ORDER BY band"
     );
-    collect(connection, &sql, parameters(query), |row| {
+    buckets::each(connection, query, query.step, &sql, |start, row| {
         Ok(HeatCell {
-            start: Timestamp::from_micros(row.get(0)?),
-            band: u8::try_from(row.get::<u32>(1)?).map_err(corrupt)?,
-            count: row.get(2)?,
+            start: Timestamp::from_micros(start),
+            band: u8::try_from(row.get::<u32>(0)?).map_err(corrupt)?,
+            count: row.get(1)?,
         })
     })
     .await
@@ -72,8 +71,7 @@ pub(super) async fn reasons(
     let rows = COMPLETE_ROWS.as_str();
     let sql = format!(
         "SELECT coalesce(reason, '') AS reason, outcome, region, count(*) AS count, max(slot) AS last
-FROM {rows} WHERE workspace = ?1 AND monitor = ?2 AND slot >= ?3 AND slot < ?4 AND trigger = 'schedule'
-AND (?5 IS NULL OR region = ?5) AND outcome <> 'ok'
+FROM {rows} WHERE {ROWS} AND outcome <> 'ok'
 GROUP BY reason, outcome, region ORDER BY count DESC, last DESC, region, outcome, reason"
     );
     let params = params![
@@ -81,7 +79,7 @@ GROUP BY reason, outcome, region ORDER BY count DESC, last DESC, region, outcome
         monitor.as_str(),
         range.from.as_micros(),
         range.to.as_micros(),
-        region.map(|region| region.as_str().to_owned()),
+        region.map(text),
     ];
     let counts = collect(connection, &sql, params, |row| {
         let names = (row.get_str(0)?, row.get_str(1)?, row.get_str(2)?);

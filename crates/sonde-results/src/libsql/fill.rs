@@ -30,7 +30,7 @@ pub(super) static COMPLETE_ROWS: LazyLock<String> = LazyLock::new(|| {
     format!(
         "(SELECT r.workspace, r.monitor, r.slot, r.region, r.trigger, r.outcome, r.in_maintenance, r.total_us,
     {}
-FROM check_results r LEFT JOIN result_bodies b ON r.http_status IS NULL AND b.id = r.body AND json_valid(b.body))",
+FROM check_results r LEFT JOIN result_bodies b ON b.id = iif(r.http_status IS NULL, r.body, NULL) AND json_valid(b.body))",
         columns.join(",\n    ")
     )
 });

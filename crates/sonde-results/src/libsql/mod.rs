@@ -1,6 +1,7 @@
 //! The libSQL backend: one local file with one writer, and a snapshot of its own for every question.
 
 mod breakdown;
+mod buckets;
 mod chart;
 mod fill;
 mod journal;
@@ -298,4 +299,8 @@ fn run_id_value(run_id: RunId) -> i64 {
 /// Counts and microseconds are far below the limit where this saturates.
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn text(region: &Region) -> String {
+    region.as_str().to_owned()
 }

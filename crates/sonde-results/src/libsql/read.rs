@@ -9,7 +9,7 @@ use sonde_core::{
 use sonde_libsql::libsql::params::IntoParams;
 use sonde_libsql::libsql::{Connection, Row, Value, params};
 
-use super::{corrupt, run_id_value, signed};
+use super::{corrupt, run_id_value, signed, text};
 use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, TimeRange};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -56,10 +56,7 @@ ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?12";
         before.0.as_micros(),
         before.1,
         run_id_value(before.2),
-        query
-            .region
-            .as_ref()
-            .map(|region| region.as_str().to_owned()),
+        query.region.as_ref().map(text),
         query.outcome.map(|outcome| outcome.as_str().to_owned()),
         query.trigger.map(|trigger| trigger.as_str().to_owned()),
         query.reason.map(|reason| reason.as_str().to_owned()),

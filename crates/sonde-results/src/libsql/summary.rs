@@ -79,7 +79,7 @@ async fn summarize(
 }
 
 /// What `group_concat` made of numbers.
-fn parse(numbers: &str) -> Result<Vec<u64>> {
+pub(super) fn parse(numbers: &str) -> Result<Vec<u64>> {
     let numbers = numbers.split(',').filter(|number| !number.is_empty());
     let numbers = numbers.map(str::parse).collect::<Result<_, _>>();
     numbers.map_err(corrupt)

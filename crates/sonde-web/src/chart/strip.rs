@@ -6,7 +6,6 @@ use std::time::Duration;
 use sonde_core::Timestamp;
 use sonde_results::{Bucket, TimeRange};
 
-use super::short;
 use crate::format;
 
 /// Bars in a day: one per half hour.
@@ -82,14 +81,14 @@ fn label(buckets: &[Bucket]) -> String {
     )
 }
 
-/// Values over a range, from nothing up; what is further apart than a step is not joined.
+/// Values over a range, from nothing up; what is further apart than a step is not joined. In whole steps and pixels, each
+/// from the one before, so that it is short.
 pub(crate) fn trend(
     points: &[(Timestamp, Option<u64>)],
     range: TimeRange,
     step: Duration,
 ) -> String {
-    const WIDTH: f64 = 100.0;
-    const HEIGHT: f64 = 22.0;
+    const HEIGHT: u64 = 20;
     let known = points
         .iter()
         .filter_map(|(at, value)| Some((*at, (*value)?)));
@@ -97,20 +96,28 @@ pub(crate) fn trend(
     let Some(highest) = highest.filter(|it| *it > 0) else {
         return String::new();
     };
-    let length = range.to.since(range.from).as_secs_f64().max(1.0);
+    let first = range.from.floor(step);
+    let steps = |until: Timestamp| until.since(first).as_micros() / step.as_micros().max(1);
     let mut path = String::new();
-    let mut before: Option<Timestamp> = None;
-    #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
+    let mut before: Option<(u128, u64)> = None;
     for (at, value) in known {
-        let x = at.since(range.from).as_secs_f64() / length * WIDTH;
-        let y = 1.0 + (HEIGHT - 2.0) * (1.0 - value as f64 / highest as f64);
-        let is_joined = before.is_some_and(|before| at.since(before) <= step);
-        let verb = if is_joined { 'L' } else { 'M' };
-        let _ = write!(path, "{verb}{} {}", short(x), short(y));
-        before = Some(at);
+        let x = steps(at);
+        let y = HEIGHT - (value * HEIGHT + highest / 2) / highest;
+        // Writing to a String cannot fail.
+        let _ = match before {
+            Some((last, _)) if last == x => continue,
+            Some((last, above)) if last + 1 == x => {
+                write!(path, "l1 {}", y.cast_signed() - above.cast_signed())
+            }
+            _ => write!(path, "M{x} {y}"),
+        };
+        before = Some((x, y));
     }
+    let path = path.replace(" -", "-");
     format!(
-        r#"<svg class="trend" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" aria-label="up to {}"><path d="{path}"/></svg>"#,
+        r#"<svg class="trend" viewBox="0 -1 {} {}" preserveAspectRatio="none" role="img" aria-label="up to {}"><path d="{path}"/></svg>"#,
+        steps(range.to).max(1),
+        HEIGHT + 2,
         format::latency(highest)
     )
 }
@@ -167,7 +174,7 @@ mod tests {
             (at(50), Some(10)),
         ];
         let svg = trend(&points, range, Duration::from_secs(10));
-        assert!(svg.contains(r#"d="M0 11L10 1M50 1""#), "{svg}");
+        assert!(svg.contains(r#"d="M0 10l1-10M5 0""#), "{svg}");
         assert_eq!(trend(&points[2..3], range, Duration::from_secs(10)), "");
     }
 }

@@ -31,7 +31,8 @@ usage: tests/bench [checks|timing|machine|api|alerts|dashboards|pipeline]
   alerts   10,000 results a second with a tenth of the targets down, and from a failing result to a webhook
            ([replay|latency])
   dashboards
-           pages over 10,000,000 results of 1,000 monitors on one `sonde up`
+           pages over 10,000,000 results of 1,000 monitors on one `sonde up`, and over 50,000,000 in the ClickHouse engine
+           ([local|clickhouse])
   pipeline the fleet on this machine: throughput against its bare limit and where the CPU goes, a checker's memory and
            start, the dispatcher at 1,000,000 monitors; at most ten minutes ([--quick] [limit|throughput|memory|start|dispatcher…])
   soak     a fleet with a checker killed every minute, then proof that no slot was lost; see tests/soak";
@@ -50,7 +51,8 @@ async fn main() -> anyhow::Result<()> {
         ["alerts"] => alerts::run(None).await,
         ["alerts", part @ ("replay" | "latency")] => alerts::run(Some(part)).await,
         ["api"] => api::run().await,
-        ["dashboards"] => dashboards::run().await,
+        ["dashboards"] => dashboards::run(None).await,
+        ["dashboards", part] => dashboards::run(Some(part)).await,
         ["pipeline", options @ ..] => pipeline::run(options).await,
         ["schedule", file] => pipeline::schedule::serve(file).await,
         ["soak", options @ ..] => soak::run(options).await,
