@@ -59,6 +59,7 @@ mod up_alerts;
 mod up_channels;
 mod up_dashboards;
 mod up_expiry;
+mod up_forms;
 mod up_heartbeats;
 mod up_incidents;
 mod up_mail;

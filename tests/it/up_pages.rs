@@ -14,7 +14,7 @@ use url::form_urlencoded;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-async fn up() -> (Running, Caller, Browser, tempfile::TempDir) {
+pub(crate) async fn up() -> (Running, Caller, Browser, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let text = "monitors:\n  kept: { tcp: '127.0.0.1:9', interval: 1h, paused: true }\n";
     std::fs::write(folder.path().join("sonde.yaml"), text).unwrap();

@@ -76,9 +76,17 @@ async fn create(
     form.type_in(&typed);
     let is_test = typed.get("do") == Some(TEST);
     let id = new_id(&mut form, is_test);
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let (Some(mut config), Some(id)) = (config(&mut form, kind), id) {
+    let mut config = config(&mut form, kind);
+    if let Some(config) = &mut config {
         config.remove("id");
+    }
+    if form.is_draft {
+        // What is no id has been told: it does not matter for the rest.
+        let id = id.unwrap_or_else(ad_hoc);
+        return check(&viewer, form, &id, config, true).await;
+    }
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if let (Some(config), Some(id)) = (config, id) {
         if is_test {
             let (status, tested) = try_out(&viewer, &id, &mut form, config).await?;
             let page = Page::new(&pages, &viewer, kind, form);
@@ -118,8 +126,12 @@ async fn save(
     let typed = Asked::new(Some(&typed));
     let mut form = form(kind, false, &regions(&viewer).await?);
     form.type_in(&typed);
+    let config = config(&mut form, kind);
+    if form.is_draft {
+        return check(&viewer, form, &id, config, false).await;
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(config) = config(&mut form, kind) {
+    if let Some(config) = config {
         if typed.get("do") == Some(TEST) {
             let (status, tested) = try_out(&viewer, &id, &mut form, config).await?;
             let page = Page::of(&pages, &viewer, &view, form).await?;
@@ -138,6 +150,17 @@ async fn save(
     answered(status, &Page::of(&pages, &viewer, &view, form).await?)
 }
 
+async fn check(
+    viewer: &Viewer,
+    form: Form,
+    id: &MonitorId,
+    config: Option<Map<String, Value>>,
+    is_new: bool,
+) -> Result<Response, PageError> {
+    let config = config.unwrap_or_default();
+    form.told(viewer.access.check_monitor(id, config, is_new).await)
+}
+
 /// A row, or why there is none.
 type Tested = Result<String, String>;
 
@@ -148,8 +171,7 @@ async fn try_out(
     form: &mut Form,
     config: Map<String, Value>,
 ) -> Result<(StatusCode, Option<Tested>), PageError> {
-    let aside = MonitorId::new(AD_HOC).expect("it is a slug");
-    let mut run = match viewer.access.try_monitor(id, config, &aside).await {
+    let mut run = match viewer.access.try_monitor(id, config, &ad_hoc()).await {
         Ok(run) => run,
         Err(error) => return Ok((form.refuse(error)?, None)),
     };
@@ -275,6 +297,10 @@ fn config(form: &mut Form, kind: Kind) -> Option<Map<String, Value>> {
         .entry(kind.as_str())
         .or_insert_with(|| Map::new().into());
     Some(config)
+}
+
+fn ad_hoc() -> MonitorId {
+    MonitorId::new(AD_HOC).expect("it is a slug")
 }
 
 /// As it was typed, or made of the name; a test needs none.

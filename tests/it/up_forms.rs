@@ -1,0 +1,137 @@
+//! What the pages' forms do before they are saved: a draft is read as when it is saved, all that is wrong is told, and nothing
+//! is written.
+
+use reqwest::Method;
+use serde_json::json;
+use sonde_tests::api;
+use sonde_tests::pages::{Browser, EVIL, between, borrowed, form};
+use url::form_urlencoded;
+
+use crate::up_pages::up;
+
+const CHECK: (&str, &str) = ("do", "check");
+
+/// What is told of a draft.
+async fn told(browser: &Browser, path: &str, fields: &[(&str, &str)]) -> String {
+    let fields = [fields, &[CHECK]].concat();
+    let answer = browser.post(path, &fields).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.page);
+    assert!(!answer.page.contains(EVIL) && !answer.page.contains("<html"));
+    answer.page
+}
+
+#[track_caller]
+fn problem<'a>(page: &'a str, field: &str) -> &'a str {
+    let begin = format!("id=\"{field}-problem\"");
+    assert!(page.contains(&begin), "nothing is told of {field}: {page}");
+    between(page, &begin, "</div>")
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_draft_is_told_and_nothing_is_written() {
+    let (running, up, browser, _folder) = up().await;
+    let new = "/monitors/new?kind=tcp";
+    let mut fields = vec![
+        ("id", "kept"),
+        ("name", EVIL),
+        ("tcp.port", "many"),
+        ("interval", "soon"),
+        ("timeout", "10s"),
+        ("more", "{\"retry_backoff\": {\"factor\": \"x\"}}"),
+    ];
+    let page = told(&browser, new, &fields).await;
+    assert!(problem(&page, "id").contains("monitor `kept` is there already"));
+    assert!(problem(&page, "tcp.port").contains("whole number, got `many`"));
+    assert!(!problem(&page, "tcp.port").contains("missing"), "{page}");
+    assert!(problem(&page, "tcp.host").contains("missing"));
+    assert!(problem(&page, "interval").contains("not a duration"));
+    assert!(problem(&page, "more").contains("retry_backoff.factor: "));
+    fields.truncate(2);
+    fields[0].1 = "shop";
+    let right = [("tcp.host", "a.example"), ("tcp.port", "1")];
+    fields.extend(right);
+    let page = told(&browser, new, &fields).await;
+    assert!(!page.contains("-problem\""), "{page}");
+    assert_eq!(up.get("/v1/monitors/shop").await.0, 404);
+
+    browser.goes(new, &fields, "/monitors/shop").await;
+    let edit = "/monitors/shop/edit";
+    let mut sent = form(&browser.page(edit).await);
+    for (name, value) in &mut sent {
+        match name.as_str() {
+            "interval" => "1m".clone_into(value),
+            "timeout" => "5m".clone_into(value),
+            _ => {}
+        }
+    }
+    let page = told(&browser, edit, &borrowed(&sent)).await;
+    problem(&page, "timeout");
+    assert_eq!(up.get("/v1/monitors/shop").await.1["version"], 1);
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
+async fn channels_and_maintenance_are_told_of_too() {
+    let (running, up, browser, _folder) = up().await;
+    let new = "/channels/new?kind=webhook";
+    let wrong = [
+        ("id", "No Id"),
+        ("send.webhook.url", "nowhere"),
+        ("repeat", "soon"),
+        ("after", "later"),
+    ];
+    let page = told(&browser, new, &wrong).await;
+    problem(&page, "id");
+    problem(&page, "send.webhook.url");
+    assert!(problem(&page, "repeat").contains("soon"));
+    assert!(problem(&page, "after").contains("later"));
+    let page = told(&browser, new, &[("id", "ops")]).await;
+    assert!(problem(&page, "send.webhook.url").contains("missing"));
+    assert_eq!(up.get("/v1/channels").await.1["channels"], json!([]));
+
+    let new = "/maintenance/new";
+    let wrong = [
+        ("which", "ids"),
+        ("monitors", "kept, nobody"),
+        ("mode", "once"),
+        ("schedule.once.from", "soon"),
+    ];
+    let page = told(&browser, new, &wrong).await;
+    problem(&page, "title");
+    assert!(problem(&page, "monitors").contains("nobody"));
+    assert!(problem(&page, "schedule.once.from").contains("soon"));
+    let right = [
+        ("title", "move"),
+        ("mode", "once"),
+        ("schedule.once.from", "2100-01-01T10:00"),
+        ("schedule.once.to", "2100-01-01T11:00"),
+    ];
+    let page = told(&browser, new, &right).await;
+    assert!(!page.contains("-problem\""), "{page}");
+    assert_eq!(up.get("/v1/maintenance").await.1["maintenance"], json!([]));
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
+async fn who_may_not_save_is_told_nothing_of_a_draft() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, owner) = api::owned(folder.path()).await;
+    let viewer = owner.member("vi@example.org", "viewer", None).await;
+    let viewer = Browser::of(&running, &viewer);
+    let owner = Browser::of(&running, &owner);
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([CHECK])
+        .finish();
+    for path in [
+        "/monitors/new",
+        "/monitors/shop/edit",
+        "/channels/new",
+        "/maintenance/new",
+    ] {
+        assert_eq!(viewer.post(path, &[CHECK]).await.status, 403, "{path}");
+        let (evil, body) = ("https://evil.example", Some(body.clone()));
+        let foreign = owner.send(Method::POST, path, body, evil).await;
+        assert_eq!(foreign.status, 403, "{path}");
+    }
+    assert!(running.terminate().await.success());
+}
