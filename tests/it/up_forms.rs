@@ -30,7 +30,7 @@ fn problem<'a>(page: &'a str, field: &str) -> &'a str {
 #[tokio::test]
 async fn all_that_is_wrong_with_a_draft_is_told_and_nothing_is_written() {
     let (running, up, browser, _folder) = up().await;
-    let new = "/monitors/new?kind=tcp";
+    let new = "/new/monitor?kind=tcp";
     let mut fields = vec![
         ("id", "kept"),
         ("name", EVIL),
@@ -73,7 +73,7 @@ async fn all_that_is_wrong_with_a_draft_is_told_and_nothing_is_written() {
 #[tokio::test]
 async fn channels_and_maintenance_are_told_of_too() {
     let (running, up, browser, _folder) = up().await;
-    let new = "/channels/new?kind=webhook";
+    let new = "/new/channel?kind=webhook";
     let wrong = [
         ("id", "No Id"),
         ("send.webhook.url", "nowhere"),
@@ -89,7 +89,7 @@ async fn channels_and_maintenance_are_told_of_too() {
     assert!(problem(&page, "send.webhook.url").contains("missing"));
     assert_eq!(up.get("/v1/channels").await.1["channels"], json!([]));
 
-    let new = "/maintenance/new";
+    let new = "/new/maintenance";
     let wrong = [
         ("which", "ids"),
         ("monitors", "kept, nobody"),
@@ -113,6 +113,103 @@ async fn channels_and_maintenance_are_told_of_too() {
 }
 
 #[tokio::test]
+async fn what_is_called_new_has_its_pages_and_they_say_where_one_is() {
+    let (running, up, browser, _folder) = up().await;
+    let monitor =
+        json!({ "name": "The new one", "tcp": "127.0.0.1:9", "interval": "1h", "paused": true });
+    let webhook = json!({ "send": { "webhook": { "url": "https://a.example/x" } } });
+    for (path, body) in [("/v1/monitors/new", monitor), ("/v1/channels/new", webhook)] {
+        let (status, made) = up.call(Method::PUT, path, Some(&body)).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    for (path, here) in [
+        ("/monitors/new", "Overview"),
+        ("/monitors/new/checks", "Checks"),
+        ("/monitors/new/edit", "Settings"),
+    ] {
+        let page = browser.page(path).await;
+        assert!(page.contains("The new one"), "{path}");
+        let tabs = between(&page, "aria-label=\"Of this monitor\">", "</nav>");
+        let current: Vec<&str> = tabs.split(" aria-current=\"page\">").skip(1).collect();
+        assert_eq!(current.len(), 1, "{tabs}");
+        assert!(current[0].starts_with(here), "{tabs}");
+    }
+    let sent = form(&browser.page("/monitors/new/edit").await);
+    browser
+        .goes("/monitors/new/edit", &borrowed(&sent), "/monitors/new")
+        .await;
+    assert!(
+        browser
+            .page("/channels/new")
+            .await
+            .contains("https://a.example")
+    );
+    for path in ["/new/monitor", "/new/channel", "/new/maintenance"] {
+        assert!(browser.page(path).await.contains("<h1>New "), "{path}");
+    }
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_report_is_changed_and_nobody_elses_change_is_lost() {
+    let (running, up, browser, _folder) = up().await;
+    let webhook = json!({ "send": { "webhook": { "url": "https://a.example/x" } } });
+    let put = up.call(Method::PUT, "/v1/channels/ops", Some(&webhook));
+    assert_eq!(put.await.0, 201);
+    let stored = json!({ "channel": "ops", "every": "week", "at": "mon 09:00", "zone": "Asia/Kolkata",
+        "monitors": ["kept"], "tags": ["a", "b"] });
+    let put = up.call(Method::PUT, "/v1/reports/weekly", Some(&stored));
+    assert_eq!(put.await.0, 201);
+    let (list, path) = ("/settings/reports", "/settings/reports/weekly");
+    assert!(
+        browser
+            .page(list)
+            .await
+            .contains(&format!("href=\"{path}\""))
+    );
+    let before = up.get("/v1/reports/weekly").await.1;
+    let sent = form(&browser.page(path).await);
+    browser.goes(path, &borrowed(&sent), list).await;
+    assert_eq!(up.get("/v1/reports/weekly").await.1, before);
+
+    let changed = |at: &str| {
+        let mut fields = sent.clone();
+        fields.retain(|(name, _)| name != "at");
+        fields.push(("at".to_owned(), at.to_owned()));
+        fields
+    };
+    let page = told(&browser, path, &borrowed(&changed("soon"))).await;
+    assert!(problem(&page, "at").contains("mon 09:00"));
+    let page = browser
+        .refused(path, &borrowed(&changed("soon")), 422)
+        .await;
+    problem(&page, "at");
+    let tuesday = changed("tue 10:30");
+    browser.goes(path, &borrowed(&tuesday), list).await;
+    let (_, after) = up.get("/v1/reports/weekly").await;
+    assert_eq!(
+        (&after["config"]["at"], &after["config"]["zone"]),
+        (&json!("tue 10:30"), &json!("Asia/Kolkata"))
+    );
+    let page = browser
+        .refused(path, &borrowed(&changed("wed 11:00")), 409)
+        .await;
+    assert!(page.contains("Somebody else changed this") && page.contains("wed 11:00"));
+    assert_eq!(up.get("/v1/reports/weekly").await.1, after);
+    let new = [
+        ("id", "weekly"),
+        ("channel", "ops"),
+        ("every", "day"),
+        ("at", "9"),
+    ];
+    let page = told(&browser, list, &new).await;
+    assert!(problem(&page, "id").contains("report `weekly` is there already"));
+    problem(&page, "at");
+    assert_eq!(browser.get("/settings/reports/nothing").await.status, 404);
+    assert!(running.terminate().await.success());
+}
+
+#[tokio::test]
 async fn who_may_not_save_is_told_nothing_of_a_draft() {
     let folder = tempfile::tempdir().unwrap();
     let (running, owner) = api::owned(folder.path()).await;
@@ -123,10 +220,10 @@ async fn who_may_not_save_is_told_nothing_of_a_draft() {
         .extend_pairs([CHECK])
         .finish();
     for path in [
-        "/monitors/new",
+        "/new/monitor",
         "/monitors/shop/edit",
-        "/channels/new",
-        "/maintenance/new",
+        "/new/channel",
+        "/new/maintenance",
     ] {
         assert_eq!(viewer.post(path, &[CHECK]).await.status, 403, "{path}");
         let (evil, body) = ("https://evil.example", Some(body.clone()));

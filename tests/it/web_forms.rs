@@ -112,7 +112,7 @@ async fn from_nothing_to_an_incident_that_is_over() {
     browser.click("Create the account").await;
     browser.arrives("/").await;
 
-    browser.open(&up.url("/monitors/new")).await;
+    browser.open(&up.url("/new/monitor")).await;
     for (field, value) in [
         ("name", "Shop"),
         ("http.url", target.url("/").as_str()),
@@ -160,7 +160,7 @@ async fn what_is_wrong_is_said_while_it_is_typed_and_goes_when_it_is_right() {
         return;
     };
     let (up, _folder) = web_scene::empty().await;
-    browser.open(&up.url("/monitors/new")).await;
+    browser.open(&up.url("/new/monitor")).await;
     browser.fill("[name='http.url']", "shop").await;
     let told = browser.find("[id='http.url-problem']").await;
     let told = told.text().await.unwrap();

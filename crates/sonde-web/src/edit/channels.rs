@@ -27,7 +27,7 @@ const USUAL: &str = "webhook";
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
         .route("/channels", get(list))
-        .route("/channels/new", get(new).post(create))
+        .route("/new/channel", get(new).post(create))
         .route("/channels/{id}", get(show).post(save))
         .route("/channels/{id}/test", post(test))
         .route("/channels/{id}/delete", get(confirm).post(remove))

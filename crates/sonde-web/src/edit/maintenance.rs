@@ -28,7 +28,7 @@ const PREVIEW: &str = "preview";
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
         .route("/maintenance", get(list))
-        .route("/maintenance/new", get(new).post(create))
+        .route("/new/maintenance", get(new).post(create))
         .route("/maintenance/{id}", get(edit).post(save))
         .route("/maintenance/{id}/delete", get(confirm).post(remove))
 }

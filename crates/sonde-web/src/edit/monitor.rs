@@ -17,7 +17,7 @@ use sonde_store::Expected;
 use super::monitor_fields::{KINDS, form};
 use crate::asked::Asked;
 use crate::form::{Confirm, Form, answered, confirmed};
-use crate::monitor::{Head, parsed};
+use crate::monitor::{Head, Part, parsed};
 use crate::run::{AD_HOC, Answer};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, html};
@@ -29,7 +29,7 @@ const TEST: &str = "test";
 
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
-        .route("/monitors/new", get(new).post(create))
+        .route("/new/monitor", get(new).post(create))
         .route("/monitors/{id}/edit", get(edit).post(save))
         .route("/monitors/{id}/delete", get(confirm).post(remove))
         .route("/monitors/{id}/pause", post(pause))
@@ -358,7 +358,7 @@ impl Page {
         let is_locked = view.meta.managed_by.is_some();
         Ok(Self {
             shell: Shell::new(viewer, Place::Monitors, title, now),
-            head: Some(Head::new(viewer, view, None, now)),
+            head: Some(Head::new(viewer, view, Part::Settings, None, now)),
             kinds: Vec::new(),
             form: Form { is_locked, ..form },
             may_test: viewer.may(Scope::ChecksRun) && !is_heartbeat,
