@@ -56,6 +56,7 @@ mod store_tls;
 mod stubs;
 mod tidy;
 mod up_alerts;
+mod up_arrivals;
 mod up_channels;
 mod up_dashboards;
 mod up_expiry;

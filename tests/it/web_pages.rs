@@ -32,7 +32,7 @@ const fn missing(path: &'static str) -> Page {
     }
 }
 
-const PAGES: [Page; 33] = [
+const PAGES: [Page; 32] = [
     page("/"),
     page("/?group=tag&state=down"),
     page("/?text=nothing+is+called+like+this"),
@@ -62,7 +62,6 @@ const PAGES: [Page; 33] = [
     page("/settings/reports/daily"),
     page("/setup"),
     page("/sign-in"),
-    page("/sign-in#error=That+did+not+work"),
     page("/invitation"),
     missing("/monitors/nothing-is-called-like-this"),
     missing("/incidents/00000000-0000-0000-0000-000000000000"),

@@ -298,6 +298,10 @@ impl Form {
                 self.problems.push(error.to_string());
                 StatusCode::CONFLICT
             }
+            error @ ServiceError::TooMany { .. } => {
+                self.problems.push(error.to_string());
+                StatusCode::TOO_MANY_REQUESTS
+            }
             error @ ServiceError::Refused(_) => {
                 self.problems.push(error.to_string());
                 StatusCode::FORBIDDEN
