@@ -71,6 +71,7 @@ mod up_settings;
 mod up_surface;
 mod up_survival;
 mod web_browser;
+mod web_charts;
 mod web_forms;
 mod web_pages;
 mod web_scene;
