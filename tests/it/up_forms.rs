@@ -210,12 +210,27 @@ async fn a_report_is_changed_and_nobody_elses_change_is_lost() {
 }
 
 #[tokio::test]
-async fn who_may_not_save_is_told_nothing_of_a_draft() {
+async fn keys_and_invitations_are_told_of_and_who_may_not_save_is_told_nothing_of_a_draft() {
     let folder = tempfile::tempdir().unwrap();
     let (running, owner) = api::owned(folder.path()).await;
     let viewer = owner.member("vi@example.org", "viewer", None).await;
     let viewer = Browser::of(&running, &viewer);
+    let keys = owner.clone();
     let owner = Browser::of(&running, &owner);
+    let wrong = [("only", "No Id"), ("expires_at", "2001-01-01")];
+    let page = told(&owner, "/settings/keys", &wrong).await;
+    for field in ["name", "only", "scopes", "expires_at"] {
+        problem(&page, field);
+    }
+    assert_eq!(keys.get("/v1/keys").await.1["keys"], json!([]));
+    let wrong = [("email", "nobody"), ("only", "No Id")];
+    let page = told(&owner, "/settings/members", &wrong).await;
+    problem(&page, "email");
+    problem(&page, "only");
+    let right = [("email", "ed@example.org"), ("role", "editor")];
+    told(&owner, "/settings/members", &right).await;
+    let (_, invited) = keys.get("/v1/invitations").await;
+    assert_eq!(invited["invitations"], json!([]));
     let body = form_urlencoded::Serializer::new(String::new())
         .extend_pairs([CHECK])
         .finish();
@@ -224,6 +239,9 @@ async fn who_may_not_save_is_told_nothing_of_a_draft() {
         "/monitors/shop/edit",
         "/new/channel",
         "/new/maintenance",
+        "/settings/reports",
+        "/settings/keys",
+        "/settings/members",
     ] {
         assert_eq!(viewer.post(path, &[CHECK]).await.status, 403, "{path}");
         let (evil, body) = ("https://evil.example", Some(body.clone()));
