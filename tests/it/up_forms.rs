@@ -34,6 +34,7 @@ async fn all_that_is_wrong_with_a_draft_is_told_and_nothing_is_written() {
     let mut fields = vec![
         ("id", "kept"),
         ("name", EVIL),
+        ("tcp.host", "a.example"),
         ("tcp.port", "many"),
         ("interval", "soon"),
         ("timeout", "10s"),
@@ -43,13 +44,14 @@ async fn all_that_is_wrong_with_a_draft_is_told_and_nothing_is_written() {
     assert!(problem(&page, "id").contains("monitor `kept` is there already"));
     assert!(problem(&page, "tcp.port").contains("whole number, got `many`"));
     assert!(!problem(&page, "tcp.port").contains("missing"), "{page}");
-    assert!(problem(&page, "tcp.host").contains("missing"));
     assert!(problem(&page, "interval").contains("not a duration"));
     assert!(problem(&page, "more").contains("retry_backoff.factor: "));
     fields.truncate(2);
     fields[0].1 = "shop";
-    let right = [("tcp.host", "a.example"), ("tcp.port", "1")];
-    fields.extend(right);
+    fields.push(("tcp.port", "1"));
+    let page = told(&browser, new, &fields).await;
+    assert!(problem(&page, "tcp.host").contains("missing"));
+    fields.push(("tcp.host", "a.example"));
     let page = told(&browser, new, &fields).await;
     assert!(!page.contains("-problem\""), "{page}");
     assert_eq!(up.get("/v1/monitors/shop").await.0, 404);
@@ -87,6 +89,9 @@ async fn channels_and_maintenance_are_told_of_too() {
     assert!(problem(&page, "after").contains("later"));
     let page = told(&browser, new, &[("id", "ops")]).await;
     assert!(problem(&page, "send.webhook.url").contains("missing"));
+    let right = [("id", "ops"), ("send.webhook.url", "https://a.example/x")];
+    let page = told(&browser, new, &right).await;
+    assert!(!page.contains("-problem\""), "{page}");
     assert_eq!(up.get("/v1/channels").await.1["channels"], json!([]));
 
     let new = "/new/maintenance";
