@@ -5,6 +5,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use sonde_tests::api::{self, Caller};
 use sonde_tests::http;
+use sonde_tests::pages::{self, Browser, between};
 use sonde_tests::services::{self, OidcProvider};
 use sonde_tests::sonde::{Running, Sonde};
 use tempfile::TempDir;
@@ -80,6 +81,16 @@ impl Fixture {
         self.fetch(&back, &kept).await
     }
 
+    /// Why somebody is sent back, as they are told: once.
+    async fn told(&self, answer: &Response) -> String {
+        assert_eq!(location(answer), "/sign-in");
+        let told = cookie(answer, "sonde_told").unwrap();
+        let page = self.get("/sign-in", &told).await;
+        assert_eq!(cookie(&page, "sonde_told").unwrap(), "sonde_told=");
+        let page = page.text().await.unwrap();
+        pages::text(between(&page, "role=\"alert\">", "</p>"))
+    }
+
     /// Who the session is of.
     async fn who(&self, answer: &Response) -> Value {
         assert_eq!(location(answer), "/");
@@ -128,20 +139,38 @@ async fn who_is_invited_signs_in_with_the_provider_and_stays_the_same_person() {
 }
 
 #[tokio::test]
+async fn the_pages_lead_to_the_provider_without_a_script() {
+    let Some(it) = Fixture::new().await else {
+        return;
+    };
+    let owner = api::set_up(&it.up).await;
+    let link = it.invite(&owner, "ann@shop.test").await;
+    let browser = Browser::of(&it.up, &Caller::of(it.up.url("")));
+    let page = browser.page("/sign-in").await;
+    assert!(page.contains("href=\"/v1/session/oidc/start\">Sign in with 127.0.0.1</a>"));
+    let fields = [("token", link.as_str()), ("do", "elsewhere")];
+    let left = browser.post("/invitation", &fields).await;
+    assert_eq!(left.status, 200, "{}", left.page);
+    let there = pages::text(between(&left.page, "content=\"0; url=", "\">"));
+    let kept = &left.cookies[0];
+    assert!(kept.starts_with("sonde_oidc="), "{kept}");
+    let back = it.provider.sign_in(&there, "ann@shop.test").await;
+    let back = it.fetch(&back, kept).await;
+    assert_eq!(it.who(&back).await["name"], "ann@shop.test");
+}
+
+#[tokio::test]
 async fn nobody_else_gets_in_and_is_told_why() {
     let Some(it) = Fixture::new().await else {
         return;
     };
     let owner = api::set_up(&it.up).await;
     let refused = it.sign_in("eve@shop.test", None).await;
-    assert_eq!(
-        location(&refused),
-        "/sign-in#error=nobody+has+invited+eve%40shop.test"
-    );
+    assert_eq!(it.told(&refused).await, "nobody has invited eve@shop.test");
     assert_eq!(cookie(&refused, "sonde_session"), None);
     let link = it.invite(&owner, "unverified@shop.test").await;
     let refused = it.sign_in("unverified@shop.test", Some(&link)).await;
-    assert!(location(&refused).contains("really+yours"));
+    assert!(it.told(&refused).await.contains("really yours"));
     assert_eq!(cookie(&refused, "sonde_session"), None);
 }
 
@@ -155,16 +184,22 @@ async fn an_answer_is_good_once_and_in_the_browser_that_asked() {
     let back = it.provider.sign_in(&there, "ada@example.org").await;
     for other in ["", &it.leave(None).await.0] {
         let refused = it.fetch(&back, other).await;
-        assert!(location(&refused).contains("not+begun"), "{refused:?}");
+        assert!(it.told(&refused).await.contains("not begun"), "{refused:?}");
     }
     let signed_in = it.fetch(&back, &kept).await;
     assert_eq!(location(&signed_in), "/");
     assert_eq!(cookie(&signed_in, "sonde_oidc").unwrap(), "sonde_oidc=");
     let again = it.fetch(&back, &kept).await;
-    assert!(location(&again).contains("finished+already"), "{again:?}");
+    assert!(
+        it.told(&again).await.contains("finished already"),
+        "{again:?}"
+    );
 
     let (kept, there) = it.leave(None).await;
     let back = it.provider.refuse(&there).await;
     let refused = it.fetch(&back, &kept).await;
-    assert!(location(&refused).contains("access_denied"), "{refused:?}");
+    assert!(
+        it.told(&refused).await.contains("access_denied"),
+        "{refused:?}"
+    );
 }

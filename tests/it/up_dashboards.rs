@@ -13,12 +13,12 @@ use sonde_tests::sonde::{Running, Sonde};
 
 const REGIONS: [&str; 2] = ["fra", "iad"];
 /// In Berlin this day has 25 hours.
-const DAY: &str = "from=2026-10-25T00:00&to=2026-10-26T00:00&zone=Europe/Berlin";
+pub(crate) const DAY: &str = "from=2026-10-25T00:00&to=2026-10-26T00:00&zone=Europe/Berlin";
 const FROM: &str = "2026-10-24T22:00:00Z";
 const TO: &str = "2026-10-25T23:00:00Z";
 
 /// Every five minutes from both regions, and a little more on both sides, with all that makes summing up hard.
-fn rows() -> Vec<CheckResult> {
+pub(crate) fn rows() -> Vec<CheckResult> {
     let begin = FROM.parse::<Timestamp>().unwrap() - Duration::from_mins(10);
     let mut rows = Vec::new();
     for n in 0..310_u32 {
@@ -98,7 +98,7 @@ impl Naive {
 }
 
 /// A machine that has these rows already, some of them twice and in no order.
-async fn machine(folder: &Path, rows: &[CheckResult]) -> Running {
+pub(crate) async fn machine(folder: &Path, rows: &[CheckResult]) -> Running {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).unwrap();
     let store = LibsqlResults::open(&data.join("results.db")).await.unwrap();

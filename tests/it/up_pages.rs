@@ -14,7 +14,7 @@ use url::form_urlencoded;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-async fn up() -> (Running, Caller, Browser, tempfile::TempDir) {
+pub(crate) async fn up() -> (Running, Caller, Browser, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let text = "monitors:\n  kept: { tcp: '127.0.0.1:9', interval: 1h, paused: true }\n";
     std::fs::write(folder.path().join("sonde.yaml"), text).unwrap();
@@ -28,7 +28,7 @@ async fn up() -> (Running, Caller, Browser, tempfile::TempDir) {
 async fn a_monitor_is_tried_made_changed_paused_and_removed() {
     let target = HttpStub::start([("/", Reply::status(503))]).await;
     let (running, up, browser, _folder) = up().await;
-    let (url, new) = (target.url("/"), "/monitors/new?kind=http");
+    let (url, new) = (target.url("/"), "/new/monitor?kind=http");
     let mut fields = vec![
         ("name", EVIL),
         ("id", "shop"),
@@ -165,7 +165,7 @@ async fn what_nobody_touches_stays_as_it_is_and_a_file_keeps_its_own() {
         .refused("/monitors/kept/edit", &borrowed(&sent), 409)
         .await;
     assert!(page.contains("is kept in the file"), "{page}");
-    assert_eq!(browser.get("/monitors/new?kind=exec").await.status, 404);
+    assert_eq!(browser.get("/new/monitor?kind=exec").await.status, 404);
     assert!(running.terminate().await.success());
 }
 
@@ -173,7 +173,7 @@ async fn what_nobody_touches_stays_as_it_is_and_a_file_keeps_its_own() {
 async fn a_heartbeat_shows_its_address_and_gets_another_one() {
     let (running, up, browser, _folder) = up().await;
     let fields = [("name", "Nightly backup"), ("interval", "1h")];
-    let new = "/monitors/new?kind=heartbeat";
+    let new = "/new/monitor?kind=heartbeat";
     let edit = "/monitors/nightly-backup/edit";
     browser
         .goes(new, &fields, &format!("{edit}#heartbeat"))
@@ -206,7 +206,7 @@ async fn a_channel_is_made_tested_changed_and_removed() {
             .await
             .contains("Nobody is told yet")
     );
-    let (new, url) = ("/channels/new?kind=webhook", receiver.url("/hook"));
+    let (new, url) = ("/new/channel?kind=webhook", receiver.url("/hook"));
     let secret = "whsec_c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0";
     let mut fields = vec![
         ("id", "ops"),
@@ -286,7 +286,7 @@ async fn a_channel_is_made_tested_changed_and_removed() {
 async fn a_report_is_made_and_missed_when_its_channel_goes() {
     let (running, up, browser, _folder) = up().await;
     let page = browser.page("/settings/reports").await;
-    assert!(page.contains("href=\"/channels/new\""), "{page}");
+    assert!(page.contains("href=\"/new/channel\""), "{page}");
     let body = json!({ "send": { "webhook": { "url": "https://a.example/x" } } });
     let put = up.call(Method::PUT, "/v1/channels/ops", Some(&body));
     assert_eq!(put.await.0, 201);
@@ -318,7 +318,7 @@ async fn a_report_is_made_and_missed_when_its_channel_goes() {
 #[tokio::test]
 async fn maintenance_is_shown_before_it_is_planned_also_when_the_clocks_change() {
     let (running, up, browser, _folder) = up().await;
-    let new = "/maintenance/new?zone=Europe/Berlin";
+    let new = "/new/maintenance?zone=Europe/Berlin";
     // On the night in which the clocks go forward, whenever this runs.
     let rule = "FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU";
     let mut fields = vec![
@@ -432,12 +432,12 @@ async fn a_viewer_is_shown_no_forms_and_gets_nowhere_with_them() {
         }
     }
     let paths = [
-        "/monitors/new",
+        "/new/monitor",
         "/monitors/shop/edit",
         "/monitors/shop/delete",
-        "/channels/new",
+        "/new/channel",
         "/channels/ops/delete",
-        "/maintenance/new",
+        "/new/maintenance",
         "/settings/members",
         "/settings/keys",
         "/settings/audit",
@@ -446,15 +446,15 @@ async fn a_viewer_is_shown_no_forms_and_gets_nowhere_with_them() {
         assert_eq!(viewer.get(path).await.status, 403, "{path}");
     }
     let paths = [
-        "/monitors/new",
+        "/new/monitor",
         "/monitors/shop/edit",
         "/monitors/shop/delete",
         "/monitors/shop/pause",
-        "/channels/new",
+        "/new/channel",
         "/channels/ops",
         "/channels/ops/test",
         "/channels/ops/delete",
-        "/maintenance/new",
+        "/new/maintenance",
         &maintenance,
         "/settings/members",
         "/settings/keys",
@@ -464,6 +464,7 @@ async fn a_viewer_is_shown_no_forms_and_gets_nowhere_with_them() {
         "/settings/members/x/remove",
         "/settings/invitations/x/remove",
         "/settings/reports",
+        "/settings/reports/x",
         "/settings/reports/x/delete",
     ];
     for path in paths {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use sonde_tests::api::{PASSWORD, set_up_token};
+use serde_json::json;
+use sonde_tests::api::{Caller, PASSWORD, set_up_token};
 use sonde_tests::browser::Browser;
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
@@ -24,26 +25,24 @@ async fn who_follows_the_link_of_the_first_start_owns_the_machine() {
     assert!(up.log().contains(&link), "{}", up.log());
 
     // Of two links, the one that was never given out is told apart.
-    for link in [format!("{link}x"), link.clone()] {
-        browser.open("about:blank").await;
-        browser.open(&link).await;
-        browser.fill("[name=email]", "ada@example.org").await;
-        browser.fill("[name=name]", "Ada").await;
-        browser.fill("[name=password]", PASSWORD).await;
-        browser.click("Create the account").await;
-        if link.ends_with('x') {
-            browser
-                .shows("this link was used already, or has expired")
-                .await;
-        }
-    }
+    browser.open(&format!("{link}x")).await;
+    browser
+        .shows("this link was used already, or has expired")
+        .await;
+    // Where the page of a link is shown already, nothing would be loaded.
+    browser.open(&link).await;
+    browser.fill("[name=email]", "ada@example.org").await;
+    browser.fill("[name=name]", "Ada").await;
+    browser.fill("[name=password]", PASSWORD).await;
+    browser.click("Create the account").await;
     browser.arrives("/").await;
     browser.shows("Nothing is watched yet").await;
     assert_eq!(who(&browser).await, "ada@example.org");
 
     // What the link is good for does not stay in the history.
     browser.open(&link).await;
-    assert!(!address(&browser).await.contains(&token));
+    browser.shows("this link was used already").await;
+    assert_eq!(address(&browser).await, up.url("/setup"));
 
     browser.open(&up.url("/")).await;
     browser.click("Sign out").await;
@@ -111,7 +110,7 @@ async fn from_nothing_to_an_incident_that_is_over() {
     browser.click("Create the account").await;
     browser.arrives("/").await;
 
-    browser.open(&up.url("/monitors/new")).await;
+    browser.open(&up.url("/new/monitor")).await;
     for (field, value) in [
         ("name", "Shop"),
         ("http.url", target.url("/").as_str()),
@@ -150,6 +149,64 @@ async fn from_nothing_to_an_incident_that_is_over() {
     .await;
     browser.open(&up.url("/monitors/shop")).await;
     browser.shows("up for").await;
+    assert!(up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_while_it_is_typed_and_goes_when_it_is_right() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let (up, _folder) = web_scene::empty().await;
+    browser.open(&up.url("/new/monitor")).await;
+    browser.fill("[name='http.url']", "shop").await;
+    let told = browser.find("[id='http.url-problem']").await;
+    let told = told.text().await.unwrap();
+    assert!(told.contains("URL"), "{told}");
+    let state = "const url = document.querySelector(\"[name='http.url']\");
+        return [url.value, url.ariaInvalid, url.getAttribute('aria-describedby'), url === document.activeElement,
+            [...document.querySelectorAll('.edit .problem')].length, document.querySelector('.edit [role=status]').textContent]";
+    assert_eq!(
+        browser.run(state, Vec::new()).await,
+        json!([
+            "shop",
+            "true",
+            "http.url-problem http.url-hint",
+            true,
+            1,
+            format!("URL: {told}")
+        ]),
+        "of nothing else it is told that it is missing"
+    );
+
+    browser.fill("[name=interval]", "soon").await;
+    browser.find("#interval-problem").await;
+    browser
+        .fill("[name='http.url']", "https://shop.example/")
+        .await;
+    let is_right = "return !document.getElementById('http.url-problem')";
+    wait_until(PATIENCE, async || {
+        browser.run(is_right, Vec::new()).await == true
+    })
+    .await;
+    browser.find("#interval-problem").await;
+    assert_eq!(
+        browser.run(state, Vec::new()).await,
+        json!(["https://shop.example/", null, "http.url-hint", true, 1, ""])
+    );
+
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    // What was refused is told of until it is right, and what is told on top with it.
+    browser.fill("[name=name]", "Shop").await;
+    browser.click("Create the monitor").await;
+    browser.shows("One field is not right").await;
+    browser.fill("[name=interval]", "5m").await;
+    browser.shows("No field is wrong any more").await;
+    browser.fill("[name=timeout]", "never").await;
+    browser.shows("One field is not right").await;
+    let (_, page) = Caller::of(up.url("")).get("/v1/monitors").await;
+    assert_eq!(page["monitors"], json!([]));
     assert!(up.terminate().await.success());
 }
 

@@ -32,7 +32,7 @@ const fn missing(path: &'static str) -> Page {
     }
 }
 
-const PAGES: [Page; 31] = [
+const PAGES: [Page; 32] = [
     page("/"),
     page("/?group=tag&state=down"),
     page("/?text=nothing+is+called+like+this"),
@@ -40,8 +40,8 @@ const PAGES: [Page; 31] = [
     page("/monitors/back?period=1h&p=50&p=75&p=90&slo=99&compare=down"),
     page("/monitors/back/checks"),
     page("/monitors/back/checks?outcome=failed&period=1h"),
-    page("/monitors/new"),
-    page("/monitors/new?kind=dns"),
+    page("/new/monitor"),
+    page("/new/monitor?kind=dns"),
     page("/monitors/back/edit"),
     page("/run"),
     page("/run?monitor=back"),
@@ -50,17 +50,18 @@ const PAGES: [Page; 31] = [
     page("/incidents?status=resolved&monitor=back"),
     page("/incidents/{incident}"),
     page("/channels"),
-    page("/channels/new?kind=slack"),
+    page("/channels/ops"),
+    page("/new/channel?kind=slack"),
     page("/maintenance"),
-    page("/maintenance/new"),
+    page("/new/maintenance"),
     page("/settings"),
     page("/settings/members"),
     page("/settings/keys"),
     page("/settings/audit"),
     page("/settings/reports"),
+    page("/settings/reports/daily"),
     page("/setup"),
     page("/sign-in"),
-    page("/sign-in#error=That+did+not+work"),
     page("/invitation"),
     missing("/monitors/nothing-is-called-like-this"),
     missing("/incidents/00000000-0000-0000-0000-000000000000"),

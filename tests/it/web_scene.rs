@@ -1,8 +1,9 @@
 //! What pages are looked at with: a `sonde up` whose monitors are up, down, degraded and paused, with incidents that have
-//! a past; and one without any monitor.
+//! a past, a channel and a report; and one without any monitor.
 
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use sonde_tests::api::Caller;
 use sonde_tests::sonde::{Running, Sonde};
@@ -63,6 +64,12 @@ impl Scene {
         let path = format!("/v1/incidents/{incident}/comments");
         let (status, said) = caller.post(&path, &comment).await;
         assert!(status < 300, "{said}");
+        let webhook = json!({ "send": { "webhook": { "url": target.url("/") } } });
+        let report = json!({ "channel": "ops", "every": "day", "at": "09:00", "zone": "UTC" });
+        for (path, body) in [("/v1/channels/ops", webhook), ("/v1/reports/daily", report)] {
+            let (status, made) = caller.call(Method::PUT, path, Some(&body)).await;
+            assert_eq!(status, 201, "{made}");
+        }
         Self {
             up,
             incident,

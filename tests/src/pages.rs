@@ -20,10 +20,11 @@ pub struct Browser {
     pub cookie: Option<String>,
 }
 
-/// What came: status, where to go, the page.
+/// What came: status, where to go, the cookies as they would be sent back, the page.
 pub struct Answer {
     pub status: u16,
     pub location: String,
+    pub cookies: Vec<String>,
     pub page: String,
 }
 
@@ -88,11 +89,15 @@ impl Browser {
             request = request.body(body);
         }
         let answer = request.send().await.expect("the server answers");
+        let cookies = answer.headers().get_all("set-cookie").iter();
+        let cookies = cookies.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+        let cookies = cookies.map(str::to_owned).collect();
         let location = answer.headers().get("location");
         let location = location.map_or("", |location| location.to_str().expect("it is text"));
         Answer {
             status: answer.status().as_u16(),
             location: location.to_owned(),
+            cookies,
             page: answer.text().await.expect("the whole page comes"),
         }
     }

@@ -54,7 +54,7 @@ use utoipa_swagger_ui::SwaggerUi;
 pub use caller::authenticate_page;
 pub use check::check_router;
 pub use cron::{Cron, cron_router};
-pub use session_forms::session_forms_router;
+pub use session_forms::{around_arrivals, session_forms_router};
 pub use task::{TaskRefused, Tasks, task_router};
 
 /// A monitor's configuration with bodies and certificates is far smaller.

@@ -7,19 +7,22 @@ use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use sonde_service::{Arrival, Departure, ServiceError, Token};
 use url::Url;
-use url::form_urlencoded::byte_serialize;
+use url::form_urlencoded::{self, byte_serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::Api;
 use crate::caller::{From, cookie, is_cross_site};
 use crate::extract::{Body, Query};
 use crate::problem::{ApiError, Problem};
 use crate::session::session_cookie;
+use crate::{Api, ApiOptions};
 
 /// What is kept of a sign-in that is under way.
 const FLOW_COOKIE: &str = "sonde_oidc";
+/// Why somebody was not signed in, for the page to sign in with. In a link anybody could write there what they like.
+const TOLD_COOKIE: &str = "sonde_told";
+const SIGN_IN: &str = "/sign-in";
 const PATH: &str = "/v1/session/oidc";
 /// How many seconds a person may take at the provider.
 const LONGEST_FLOW: u32 = 600;
@@ -95,7 +98,7 @@ async fn methods(State(api): State<Api>) -> Json<MethodsBody> {
 #[utoipa::path(get, path = "/v1/session/oidc/start", tag = "session", params(StartQuery), security(()),
     responses(
         (status = 302, description = "To the identity provider", headers(("Location" = String), ("Set-Cookie" = String))),
-        (status = 303, description = "A browser that cannot be sent there: to `/sign-in#error=…`", headers(("Location" = String))),
+        (status = 303, description = "A browser that cannot be sent there: to `/sign-in`, which says why", headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 502, description = "The identity provider does not answer, or not as it should",
             body = Problem, content_type = "application/problem+json")
     ))]
@@ -113,7 +116,7 @@ async fn start(
             ];
             (StatusCode::FOUND, to).into_response()
         }
-        Err(error) => told(error, &headers),
+        Err(error) => told(&api.options, error, &headers),
     }
 }
 
@@ -141,10 +144,10 @@ async fn start_with(
     Ok((cookie, Json(body)).into_response())
 }
 
-/// Where the identity provider sends the browser back to. A browser that cannot be signed in goes to `/sign-in#error=…`.
+/// Where the identity provider sends the browser back to. A browser that cannot be signed in goes to `/sign-in`, which says why.
 #[utoipa::path(get, path = "/v1/session/oidc/callback", tag = "session", params(CallbackQuery), security(()),
     responses(
-        (status = 303, description = "Signed in: to `/`; a browser that is not: to `/sign-in#error=…`",
+        (status = 303, description = "Signed in: to `/`; a browser that is not: to `/sign-in`, which says why",
             headers(("Location" = String), ("Set-Cookie" = String))),
         (status = 502, description = "The identity provider does not answer, or not as it should",
             body = Problem, content_type = "application/problem+json")
@@ -174,7 +177,10 @@ async fn callback(
             let cookies = AppendHeaders([gone, (header::SET_COOKIE, session)]);
             (cookies, Redirect::to("/")).into_response()
         }
-        Err(error) => (AppendHeaders([gone]), told(error, &headers)).into_response(),
+        Err(error) => {
+            let told = told(&api.options, error, &headers);
+            (AppendHeaders([gone]), told).into_response()
+        }
     }
 }
 
@@ -184,7 +190,7 @@ async fn depart(api: &Api, ticket: Option<&Token>) -> Result<Departure, ApiError
 }
 
 /// The callback, as the provider has to know it.
-fn redirect(api: &Api) -> Result<Url, ApiError> {
+pub(crate) fn redirect(api: &Api) -> Result<Url, ApiError> {
     let base = api.options.public_url.as_str().trim_end_matches('/');
     let url = format!("{base}{PATH}/callback").parse();
     url.map_err(|_| ApiError::NotThere("the public URL takes no path".to_owned()))
@@ -201,8 +207,8 @@ fn declined(query: &CallbackQuery) -> ApiError {
 }
 
 /// To a browser by the page that it came from.
-fn told(error: ApiError, headers: &HeaderMap) -> Response {
-    let detail: String = byte_serialize(error.to_string().as_bytes()).collect();
+fn told(options: &ApiOptions, error: ApiError, headers: &HeaderMap) -> Response {
+    let cookie = told_cookie(options, &error.to_string());
     // Which logs what is not for the one who asked.
     let response = error.into_response();
     let accepted = headers.get(header::ACCEPT);
@@ -210,11 +216,27 @@ fn told(error: ApiError, headers: &HeaderMap) -> Response {
     if !accepted.is_some_and(|accepted| accepted.contains("text/html")) {
         return response;
     }
-    Redirect::to(&format!("/sign-in#error={detail}")).into_response()
+    let kept = AppendHeaders([(header::SET_COOKIE, cookie)]);
+    (kept, Redirect::to(SIGN_IN)).into_response()
+}
+
+/// What is to be told where a browser was sent back to. Gone when it is empty.
+pub(crate) fn told_cookie(options: &ApiOptions, text: &str) -> String {
+    let age = if text.is_empty() { 0 } else { 60 };
+    let secure = if options.is_https() { "; Secure" } else { "" };
+    let text: String = byte_serialize(text.as_bytes()).collect();
+    format!("{TOLD_COOKIE}={text}; Path={SIGN_IN}; HttpOnly; SameSite=Lax; Max-Age={age}{secure}")
+}
+
+/// What a browser brings of that.
+pub(crate) fn told_before(headers: &HeaderMap) -> Option<String> {
+    let text = cookie(headers, TOLD_COOKIE)?;
+    let (text, _) = form_urlencoded::parse(text.as_bytes()).next()?;
+    Some(text.into_owned())
 }
 
 /// Gone when it is empty. `Lax` and not `Strict`, because people come back from another site.
-fn flow_cookie(api: &Api, flow: &str) -> String {
+pub(crate) fn flow_cookie(api: &Api, flow: &str) -> String {
     let age = if flow.is_empty() { 0 } else { LONGEST_FLOW };
     let secure = if api.options.is_https() {
         "; Secure"
@@ -239,14 +261,25 @@ mod tests {
     #[test]
     fn a_browser_is_sent_to_the_page_and_a_program_is_told() {
         let error = || ApiError::from(ServiceError::Refused("nobody has invited a@b".to_owned()));
+        let options = ApiOptions::new("https://sonde.example".parse().unwrap());
         let mut headers = HeaderMap::new();
-        assert_eq!(told(error(), &headers).status(), StatusCode::FORBIDDEN);
+        let response = told(&options, error(), &headers);
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert!(!response.headers().contains_key(header::SET_COOKIE));
         let accept = "text/html,application/xhtml+xml".parse().unwrap();
         headers.insert(header::ACCEPT, accept);
-        let response = told(error(), &headers);
+        let response = told(&options, error(), &headers);
         assert_eq!(response.status(), StatusCode::SEE_OTHER);
-        let location = response.headers()[header::LOCATION].to_str().unwrap();
-        assert_eq!(location, "/sign-in#error=nobody+has+invited+a%40b");
+        let text = |name| response.headers()[name].to_str().unwrap();
+        assert_eq!(text(header::LOCATION), SIGN_IN);
+        let kept = text(header::SET_COOKIE);
+        assert!(
+            kept.contains("Path=/sign-in; HttpOnly; SameSite=Lax") && kept.ends_with("; Secure")
+        );
+        let pair = kept.split(';').next().unwrap().parse().unwrap();
+        headers.insert(header::COOKIE, pair);
+        let told = told_before(&headers);
+        assert_eq!(told.as_deref(), Some("nobody has invited a@b"));
     }
 
     #[test]

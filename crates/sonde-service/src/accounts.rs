@@ -19,7 +19,7 @@ const SET_UP: Duration = Duration::from_hours(24);
 pub(crate) const NO_SUCH_LINK: &str = "this link was used already, or has expired";
 
 /// Who signed in, and the session's token.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SignedIn {
     pub user: User,
     pub session: Token,
@@ -54,6 +54,11 @@ impl Service {
             .put_credential(&credential, &Holder::SetUp, self.now())
             .await?;
         Ok(Some(token))
+    }
+
+    /// Whether a link sets this up.
+    pub async fn look_at_set_up(&self, token: &Token, peer: Peer) -> Result<()> {
+        self.opened(token, TokenKind::SetUp, peer).await.map(drop)
     }
 
     /// The first account, owner of a workspace.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sonde_core::{Role, Timestamp, WorkspaceId};
 use sonde_store::{Credential, Opens, User};
+use url::Url;
 
 use crate::access::{Access, Grant, Principal};
 use crate::entries::decode;
@@ -52,6 +53,16 @@ impl Visit {
             )),
         }
     }
+}
+
+/// Somebody who is nobody yet, at a page to come in by.
+#[derive(Debug, Clone)]
+pub struct Stranger {
+    pub peer: Peer,
+    /// Where an identity provider sends them back to; nowhere where none can.
+    pub back: Option<Url>,
+    /// Why they were sent back.
+    pub told: Option<String>,
 }
 
 impl Service {

@@ -7,8 +7,9 @@ use sonde_notify::{ChannelConfig, Notice, NoticeEvent};
 use sonde_store::{AlertChange, Expected, NewNotice, Put, ResourceKind, Telling};
 use uuid::Uuid;
 
-use crate::access::Access;
-use crate::entries::{Body, Entry, Page, PageQuery, encode, refuse_managed};
+use crate::access::{Access, Permit};
+use crate::entries::{Body, Entry, Page, PageQuery, decode, encode, refuse_managed};
+use crate::error::{noted, refuse_any, taken};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// Everything that is told is told to each of them.
@@ -34,20 +35,29 @@ impl Access {
         self.whole(Scope::AlertsRead)?.entry(id).await
     }
 
+    /// Whether a channel would be taken, a new one or as a change of what is there. Nothing is written.
+    pub async fn check_channel(&self, id: &str, config: ChannelConfig, is_new: bool) -> Result<()> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        let stored = self.stored_channel(permit, id).await?;
+        let mut problems = Vec::new();
+        if is_new {
+            noted(refuse_id(id), &mut problems)?;
+            problems.extend(stored.as_ref().map(|_| taken("channel", id)));
+        }
+        let stored = stored.filter(|_| !is_new);
+        noted(sound(config, stored.as_ref()), &mut problems)?;
+        refuse_any(problems)
+    }
+
     /// Makes it, or makes it so; masked secrets are those that are stored. True when it is new.
     pub async fn put_channel(
         &self,
         id: &str,
-        mut config: ChannelConfig,
+        config: ChannelConfig,
         expected: Expected,
     ) -> Result<(Entry<ChannelConfig>, bool)> {
         let permit = self.whole(Scope::AlertsWrite)?;
-        let stored = self
-            .service
-            .parts
-            .alerts
-            .channel(permit.workspace(), id)
-            .await?;
+        let stored = self.stored_channel(permit, id).await?;
         let is_new = stored.is_none();
         if !is_new {
             let there = permit.entry::<ChannelConfig>(id).await?;
@@ -58,18 +68,20 @@ impl Access {
             let why = format!("a workspace has {MOST} channels at most");
             permit.refuse_more_than::<ChannelConfig>(MOST, &why).await?;
         }
-        let stored = stored.map(|body| crate::entries::decode::<ChannelConfig>(id, &body));
-        let stored = stored.transpose()?;
-        config
-            .unmask(stored.as_ref())
-            .map_err(|error| ServiceError::invalid("send", error.to_string()))?;
-        refuse_invalid(&config)?;
+        let config = sound(config, stored.as_ref())?;
         let mut change = permit.change();
         let mut put = Put::other(ResourceKind::Channel, id, encode(&config.masked()));
         put.secrets = Some(encode(&config));
         change.puts.push(put.expecting(expected));
         permit.commit(change).await?;
         Ok((permit.entry(id).await?, is_new))
+    }
+
+    /// With its secrets.
+    async fn stored_channel(&self, permit: Permit<'_>, id: &str) -> Result<Option<ChannelConfig>> {
+        let alerts = &self.service.parts.alerts;
+        let stored = alerts.channel(permit.workspace(), id).await?;
+        stored.map(|body| decode(id, &body)).transpose()
     }
 
     pub async fn remove_channel(&self, id: &str, expected: Expected) -> Result<()> {
@@ -142,13 +154,13 @@ pub(crate) fn refuse_id(id: &str) -> Result<()> {
     Err(ServiceError::invalid("id", message))
 }
 
-fn refuse_invalid(config: &ChannelConfig) -> Result<()> {
+/// With the secrets that are stored, where nothing is wrong with it.
+fn sound(mut config: ChannelConfig, stored: Option<&ChannelConfig>) -> Result<ChannelConfig> {
+    config
+        .unmask(stored)
+        .map_err(|error| ServiceError::invalid("send", error.to_string()))?;
     let problems = config.validate().into_iter();
-    let problems: Vec<_> = problems
-        .map(|problem| FieldProblem::new(problem.path, problem.message))
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ServiceError::Invalid(problems))
+    let problems = problems.map(|problem| FieldProblem::new(problem.path, problem.message));
+    refuse_any(problems.collect())?;
+    Ok(config)
 }

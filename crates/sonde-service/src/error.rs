@@ -97,6 +97,32 @@ impl From<StoreError> for ServiceError {
     }
 }
 
+/// What was found, or nothing where something is wrong with it, which is put to the other problems.
+pub(crate) fn noted<T>(found: Result<T>, problems: &mut Vec<FieldProblem>) -> Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(ServiceError::Invalid(more)) => {
+            problems.extend(more);
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses what something is wrong with.
+pub(crate) fn refuse_any(problems: Vec<FieldProblem>) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(ServiceError::Invalid(problems))
+}
+
+/// Of an id that is taken.
+pub(crate) fn taken(what: &'static str, id: &str) -> FieldProblem {
+    let id = id.to_owned();
+    FieldProblem::new("id", ServiceError::Exists { what, id }.to_string())
+}
+
 fn one_or_all(problems: &[FieldProblem]) -> String {
     match problems {
         [one] if one.path.is_empty() => one.message.clone(),

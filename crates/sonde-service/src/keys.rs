@@ -72,10 +72,16 @@ impl Access {
         })
     }
 
+    /// Whether a key would be made. Nothing is written.
+    pub fn check_key(&self, new: &NewKey) -> Result<()> {
+        self.whole(Scope::KeysWrite)?;
+        self.refuse_wrong(new)
+    }
+
     /// The secret is told here and never again.
     pub async fn create_key(&self, new: NewKey) -> Result<(KeyView, Token)> {
         let permit = self.whole(Scope::KeysWrite)?;
-        self.check_key(&new)?;
+        self.refuse_wrong(&new)?;
         let id = Uuid::new_v4().to_string();
         let key = ApiKey {
             name: new.name,
@@ -125,7 +131,7 @@ impl Access {
         permit.remove::<ApiKey>(id, expected).await
     }
 
-    fn check_key(&self, new: &NewKey) -> Result<()> {
+    fn refuse_wrong(&self, new: &NewKey) -> Result<()> {
         let mut problems = Vec::new();
         problems.extend(names::problem("name", &new.name));
         if new.scopes.is_empty() {

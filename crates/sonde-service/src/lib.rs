@@ -43,7 +43,7 @@ use url::Url;
 pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
 pub use apply::WantedFile;
-pub use authenticate::{Peer, Presented, Visit};
+pub use authenticate::{Peer, Presented, Stranger, Visit};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use heartbeats::{Ping, Told};

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::access::{Access, Permit};
 use crate::entries::{Body, Entry, Page, PageQuery, put, refuse_managed};
+use crate::error::{noted, refuse_any};
 use crate::{FieldProblem, Result, ServiceError};
 
 /// A dispatcher keeps the windows of all of them in memory.
@@ -72,6 +73,12 @@ impl Access {
             windows.into_iter().map(titled).collect::<Vec<_>>()
         });
         Ok(windows.collect())
+    }
+
+    /// Whether maintenance would be taken. Nothing is written.
+    pub async fn check_maintenance(&self, body: MaintenanceBody) -> Result<()> {
+        let permit = self.whole(Scope::MonitorsWrite)?;
+        validated(permit, body).await.map(drop)
     }
 
     pub async fn create_maintenance(&self, body: MaintenanceBody) -> Result<MaintenanceView> {
@@ -136,15 +143,26 @@ async fn expect_there(permit: Permit<'_>, id: &str, expected: Expected) -> Resul
 }
 
 async fn validated(permit: Permit<'_>, body: MaintenanceBody) -> Result<Maintenance> {
-    let maintenance = Maintenance::new(body).map_err(|InvalidMaintenance(problems)| {
-        let problems = problems.into_iter();
-        let problems = problems.map(|problem| FieldProblem::new(problem.path, problem.message));
-        ServiceError::Invalid(problems.collect())
-    })?;
-    if let MaintainedMonitors::Ids(ids) = maintenance.monitors() {
-        refuse_unknown(permit, ids).await?;
+    let monitors = body.monitors.clone();
+    let (maintenance, mut problems) = match Maintenance::new(body) {
+        Ok(maintenance) => (Some(maintenance), Vec::new()),
+        Err(InvalidMaintenance(problems)) => {
+            let problems = problems.into_iter();
+            let problems = problems.map(|it| FieldProblem::new(it.path, it.message));
+            (None, problems.collect::<Vec<_>>())
+        }
+    };
+    // Too many are not even looked for.
+    let are_wrong = problems.iter().any(|it| it.path.starts_with("monitors"));
+    if let MaintainedMonitors::Ids(ids) = &monitors
+        && !are_wrong
+    {
+        noted(refuse_unknown(permit, ids).await, &mut problems)?;
     }
-    Ok(maintenance)
+    match maintenance {
+        Some(maintenance) if problems.is_empty() => Ok(maintenance),
+        _ => Err(ServiceError::Invalid(problems)),
+    }
 }
 
 /// A typing error would be found when somebody is woken up.
@@ -157,11 +175,7 @@ async fn refuse_unknown(permit: Permit<'_>, ids: &[MonitorId]) -> Result<()> {
         let path = format!("monitors.ids[{index}]");
         FieldProblem::new(path, format!("there is no monitor `{id}`"))
     });
-    let problems: Vec<_> = problems.collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(ServiceError::Invalid(problems))
+    refuse_any(problems.collect())
 }
 
 fn view(maintenance: Entry<Maintenance>, now: Timestamp) -> MaintenanceView {

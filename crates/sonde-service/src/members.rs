@@ -133,6 +133,19 @@ impl Access {
     }
 
     /// The token makes the link, which is told here and never again.
+    /// Whether an invitation would be made. Nothing is written.
+    pub fn check_invitation(
+        &self,
+        email: &str,
+        role: Role,
+        only: Option<&[MonitorId]>,
+    ) -> Result<()> {
+        self.whole(Scope::MembersWrite)?;
+        let email = names::email("email", email);
+        email.map_err(|problem| ServiceError::Invalid(vec![problem]))?;
+        self.gives(role, only)
+    }
+
     pub async fn invite(
         &self,
         email: &str,

@@ -10,6 +10,7 @@ use sonde_store::{Expected, Put, Remove, ResourceKind, Stored};
 use crate::access::{Access, Permit};
 use crate::apply::WantedFile;
 use crate::entries::{Page, PageQuery, refuse_managed};
+use crate::error::{noted, refuse_any, taken};
 use crate::{FieldProblem, Result, ServiceError, heartbeats};
 
 impl Access {
@@ -53,9 +54,7 @@ impl Access {
         config: Map<String, Value>,
     ) -> Result<Stored<Monitor>> {
         let permit = self.on(Scope::MonitorsWrite, id)?;
-        let mut monitor = self.read_one(permit, id, config).await?;
-        unmask(&mut monitor, None)?;
-        self.refuse_private_targets(&[&monitor], "").await?;
+        let monitor = self.sound(permit, id, config, None).await?;
         let put = Put::monitor(monitor).expecting(Expected::Nothing);
         let made = self.put_monitor(permit, put).await;
         made.map_err(|error| match error {
@@ -66,6 +65,25 @@ impl Access {
             other => other,
         })?;
         stored(permit, id).await
+    }
+
+    /// Whether a monitor would be taken, a new one or as a change of what is there. Nothing is written.
+    pub async fn check_monitor(
+        &self,
+        id: &MonitorId,
+        config: Map<String, Value>,
+        is_new: bool,
+    ) -> Result<()> {
+        let permit = self.on(Scope::MonitorsWrite, id)?;
+        let before = permit.store().monitor(permit.workspace(), id).await?;
+        let mut problems = Vec::new();
+        if is_new && before.is_some() {
+            problems.push(taken("monitor", id.as_str()));
+        }
+        let before = before.filter(|_| !is_new).map(|before| before.value);
+        let sound = self.sound(permit, id, config, before.as_ref()).await;
+        noted(sound, &mut problems)?;
+        refuse_any(problems)
     }
 
     /// Makes it as `config` says, be it there or not; true when it was not.
@@ -111,9 +129,8 @@ impl Access {
         }
         let version = before.as_ref().map(|before| before.meta.version);
         let expected = held(expected, version)?;
-        let mut monitor = self.read_one(permit, id, config).await?;
-        unmask(&mut monitor, before.as_ref().map(|it| &it.value))?;
-        self.refuse_private_targets(&[&monitor], "").await?;
+        let before = before.map(|before| before.value);
+        let monitor = self.sound(permit, id, config, before.as_ref()).await?;
         let put = Put::monitor(monitor).expecting(expected);
         self.put_monitor(permit, put).await
     }
@@ -136,6 +153,20 @@ impl Access {
             expected: held(expected, Some(before.meta.version))?,
         });
         permit.commit(change).await
+    }
+
+    /// What `config` says, with the secrets that are stored, where nothing is wrong with it.
+    pub(crate) async fn sound(
+        &self,
+        permit: Permit<'_>,
+        id: &MonitorId,
+        config: Map<String, Value>,
+        before: Option<&Monitor>,
+    ) -> Result<Monitor> {
+        let mut monitor = self.read_one(permit, id, config).await?;
+        unmask(&mut monitor, before)?;
+        self.refuse_private_targets(&[&monitor], "").await?;
+        Ok(monitor)
     }
 
     pub(crate) async fn read_one(
@@ -221,15 +252,11 @@ impl Access {
             };
             problems.push(FieldProblem::new(path, why));
         }
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ServiceError::Invalid(problems))
-        }
+        refuse_any(problems)
     }
 }
 
-pub(crate) fn unmask(monitor: &mut Monitor, before: Option<&Monitor>) -> Result<()> {
+fn unmask(monitor: &mut Monitor, before: Option<&Monitor>) -> Result<()> {
     let kind = monitor.spec.kind().as_str();
     let unmasked = monitor.spec.unmask(before.map(|before| &before.spec));
     unmasked.map_err(|error| ServiceError::invalid(kind, error.to_string()))

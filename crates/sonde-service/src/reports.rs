@@ -6,6 +6,7 @@ use sonde_store::{Expected, ResourceKind};
 
 use crate::access::{Access, Permit};
 use crate::entries::{Body, Entry, Page, PageQuery, put};
+use crate::error::{noted, refuse_any, taken};
 use crate::{FieldProblem, Result, ServiceError, channels};
 
 /// Each of them looks at every monitor.
@@ -23,6 +24,20 @@ impl Access {
 
     pub async fn report(&self, id: &str) -> Result<Entry<Report>> {
         self.whole(Scope::AlertsRead)?.entry(id).await
+    }
+
+    /// Whether a report would be taken, a new one or as a change of what is there. Nothing is written.
+    pub async fn check_report(&self, id: &str, body: ReportBody, is_new: bool) -> Result<()> {
+        let permit = self.whole(Scope::AlertsWrite)?;
+        let mut problems = Vec::new();
+        if is_new {
+            let kind = ResourceKind::Report;
+            let stored = permit.store().resource(permit.workspace(), kind, id);
+            problems.extend(stored.await?.map(|_| taken("report", id)));
+            noted(channels::refuse_id(id), &mut problems)?;
+        }
+        noted(validated(permit, body).await, &mut problems)?;
+        refuse_any(problems)
     }
 
     /// Makes it, or makes it so. True when it is new.

@@ -10,7 +10,7 @@ use sonde_queue::{Listener, Outgoing, QueueError, ResultsMessage, Route, TaskMes
 use tokio::time::{Instant, timeout_at};
 
 use crate::access::Access;
-use crate::{FieldProblem, Result, Service, ServiceError, monitors};
+use crate::{FieldProblem, Result, Service, ServiceError};
 
 /// Monitors asked for at once: more would wait in the queue until their tasks expire.
 const GROUP: usize = 50;
@@ -76,10 +76,9 @@ impl Access {
         self.on(Scope::ChecksRun, id)?;
         let permit = self.on(Scope::MonitorsWrite, id)?;
         let before = permit.store().monitor(permit.workspace(), id).await?;
-        let mut monitor = self.read_one(permit, id, config).await?;
-        monitors::unmask(&mut monitor, before.as_ref().map(|it| &it.value))?;
+        let before = before.map(|before| before.value);
+        let mut monitor = self.sound(permit, id, config, before.as_ref()).await?;
         refuse_heartbeat(&monitor)?;
-        self.refuse_private_targets(&[&monitor], "").await?;
         monitor.id = aside.clone();
         monitor.regions.truncate(1);
         self.service.ask(vec![monitor]).await

@@ -13,7 +13,7 @@ use sonde_results::{Cursor, ResultQuery};
 
 use crate::asked::{Asked, Period, PresetLink};
 use crate::chart::{Key, phases};
-use crate::monitor::{Head, parsed};
+use crate::monitor::{Head, Part, parsed};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html};
 
@@ -96,7 +96,7 @@ async fn page(
     let name = &view.monitor.name;
     html(&Page {
         shell: Shell::new(&viewer, Place::Monitors, format!("Checks of {name}"), now),
-        head: Head::new(&viewer, &view, None, now),
+        head: Head::new(&viewer, &view, Part::Checks, None, now),
         presets: asked.presets(&period),
         problem,
         period: period.name(),

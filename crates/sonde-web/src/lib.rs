@@ -60,10 +60,15 @@ pub fn router(service: Service) -> Router {
     }))
 }
 
-/// What everybody may see: the pages to come in by, and what pages are made of.
+/// The pages to come in by. They take a [`Stranger`](sonde_service::Stranger) that somebody put into the request; what is to
+/// be kept of a session stands in the extensions of the answer.
+pub fn arrivals_router(service: Service) -> Router {
+    account::router().with_state(service)
+}
+
+/// What everybody may see: what pages are made of.
 pub fn public_router() -> Router {
     statics::router()
-        .merge(account::router())
         .layer(CompressionLayer::new())
         .fallback(async || PageError::NotFound)
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 /// Name, type, text.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 7] = [
     (
         "/static/sonde.css",
         "text/css",
@@ -26,6 +26,11 @@ const FILES: [(&str, &str, &str); 6] = [
         "/static/charts.js",
         "text/javascript",
         include_str!("../static/charts.js"),
+    ),
+    (
+        "/static/forms.js",
+        "text/javascript",
+        include_str!("../static/forms.js"),
     ),
     (
         "/static/account.js",

@@ -7,7 +7,9 @@ mod soundness;
 
 use std::time::Duration;
 
-use fantoccini::actions::{InputSource, KeyAction, KeyActions};
+use fantoccini::actions::{
+    InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
+};
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -244,6 +246,25 @@ impl Browser {
         self.ask("press Tab", pressed).await;
     }
 
+    /// Moves the mouse to a place in the window.
+    pub async fn point(&self, (x, y): (f64, f64)) {
+        let mouse = MouseActions::new("mouse".to_owned()).then(to((x, y)));
+        let moved = self.client.perform_actions(mouse);
+        self.ask("move the mouse", moved).await;
+    }
+
+    /// Presses the mouse at a place in the window, and lets it go at another one.
+    pub async fn drag(&self, from: (f64, f64), until: (f64, f64)) {
+        let button = MOUSE_BUTTON_LEFT;
+        let mouse = MouseActions::new("mouse".to_owned())
+            .then(to(from))
+            .then(PointerAction::Down { button })
+            .then(to(until))
+            .then(PointerAction::Up { button });
+        let dragged = self.client.perform_actions(mouse);
+        self.ask("drag the mouse", dragged).await;
+    }
+
     /// What is in the window, as PNG.
     pub async fn picture(&self) -> Vec<u8> {
         self.ask("take a picture", self.client.screenshot()).await
@@ -297,6 +318,11 @@ impl Browser {
             Err(_) => unreachable!("the browser cannot {what} within {PATIENCE:?}"),
         }
     }
+}
+
+fn to((x, y): (f64, f64)) -> PointerAction {
+    let duration = Some(Duration::ZERO);
+    PointerAction::MoveTo { duration, x, y }
 }
 
 /// A command that only chromedriver knows.

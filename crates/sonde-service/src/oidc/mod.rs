@@ -25,7 +25,7 @@ use crate::token::{Token, TokenKind};
 use crate::{Result, Service, ServiceError};
 
 /// A browser on its way to the provider.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Departure {
     pub provider: Url,
     /// For a cookie that only we see, until it comes back.

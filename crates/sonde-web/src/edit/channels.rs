@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 use sonde_core::Scope;
 use sonde_notify::{Channel, ChannelConfig};
-use sonde_service::{Entry, FieldProblem, PageQuery, ServiceError};
+use sonde_service::{Entry, PageQuery, ServiceError};
 use sonde_store::{Expected, Telling};
 
 use super::channel_fields::{form, known, title};
@@ -27,7 +27,7 @@ const USUAL: &str = "webhook";
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
         .route("/channels", get(list))
-        .route("/channels/new", get(new).post(create))
+        .route("/new/channel", get(new).post(create))
         .route("/channels/{id}", get(show).post(save))
         .route("/channels/{id}/test", post(test))
         .route("/channels/{id}/delete", get(confirm).post(remove))
@@ -121,8 +121,12 @@ async fn create(
     let mut form = form(kind, true);
     form.type_in(&Asked::new(Some(&typed)));
     let id = form.get("id").to_owned();
+    let config = config(&mut form, kind);
+    if form.is_draft {
+        return check(&viewer, form, &id, config, true).await;
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(config) = config(&mut form, kind) {
+    if let Some(config) = config {
         let put = viewer.access.put_channel(&id, config, Expected::Nothing);
         match put.await.map_err(|error| exists(error, &id)) {
             Ok(_) => return Ok(Redirect::to(&format!("/channels/{id}")).into_response()),
@@ -157,8 +161,12 @@ async fn save(
     let kind = channel.value.send.kind();
     let mut form = form(kind, false);
     form.type_in(&Asked::new(Some(&typed)));
+    let config = config(&mut form, kind);
+    if form.is_draft {
+        return check(&viewer, form, &id, config, false).await;
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(config) = config(&mut form, kind) {
+    if let Some(config) = config {
         match viewer
             .access
             .put_channel(&id, config, form.expected())
@@ -169,6 +177,20 @@ async fn save(
         }
     }
     answered(status, &Page::of(&pages, &viewer, channel, form).await?)
+}
+
+async fn check(
+    viewer: &Viewer,
+    form: Form,
+    id: &str,
+    config: Option<ChannelConfig>,
+    is_new: bool,
+) -> Result<Response, PageError> {
+    let checked = match config {
+        Some(config) => viewer.access.check_channel(id, config, is_new).await,
+        None => Ok(()),
+    };
+    form.told(checked)
 }
 
 async fn test(viewer: Viewer, Path(id): Path<String>) -> Result<Response, PageError> {
@@ -242,15 +264,7 @@ fn config(form: &mut Form, kind: &str) -> Option<ChannelConfig> {
         send.entry(kind)
             .or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
-    match serde_path_to_error::deserialize(Value::Object(config)) {
-        Ok(config) => Some(config),
-        Err(error) => {
-            let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
-            form.place([FieldProblem::new(path, error.inner().to_string())]);
-            None
-        }
-    }
+    form.read(config)
 }
 
 fn exists(error: ServiceError, id: &str) -> ServiceError {

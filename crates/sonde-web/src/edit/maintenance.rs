@@ -28,7 +28,7 @@ const PREVIEW: &str = "preview";
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
         .route("/maintenance", get(list))
-        .route("/maintenance/new", get(new).post(create))
+        .route("/new/maintenance", get(new).post(create))
         .route("/maintenance/{id}", get(edit).post(save))
         .route("/maintenance/{id}/delete", get(confirm).post(remove))
 }
@@ -123,6 +123,9 @@ async fn create(
     let typed = Asked::new(Some(&typed));
     let mut form = form(viewer.zone);
     form.type_in(&typed);
+    if form.is_draft {
+        return check(&viewer, form).await;
+    }
     let read = read(&mut form, &viewer);
     let calendar = calendar(&pages, &viewer, read.as_ref());
     let mut status = status_of(read.as_ref());
@@ -170,6 +173,9 @@ async fn save(
     let typed = Asked::new(Some(&typed));
     let mut form = form(viewer.zone);
     form.type_in(&typed);
+    if form.is_draft {
+        return check(&viewer, form).await;
+    }
     let read = read(&mut form, &viewer);
     let calendar = calendar(&pages, &viewer, read.as_ref());
     let mut status = status_of(read.as_ref());
@@ -188,6 +194,14 @@ async fn save(
         ..Page::of(&pages, &viewer, view, form)
     };
     answered(status, &page)
+}
+
+async fn check(viewer: &Viewer, mut form: Form) -> Result<Response, PageError> {
+    let checked = match body(&mut form, viewer.zone) {
+        Some(body) => viewer.access.check_maintenance(body).await,
+        None => Ok(()),
+    };
+    form.told(checked)
 }
 
 async fn confirm(

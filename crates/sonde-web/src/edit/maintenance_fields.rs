@@ -3,7 +3,8 @@
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use sonde_core::{
-    MaintainedMonitors, MaintenanceBody, MaintenanceSchedule, MonitorId, Recurrence, Timestamp,
+    MaintainedMonitors, MaintenanceBody, MaintenanceSchedule, MaintenanceWindow, MonitorId,
+    Recurrence, Timestamp,
 };
 use sonde_service::FieldProblem;
 
@@ -32,6 +33,11 @@ const DAYS: [(&str, &str); 7] = [
     ("SA", "Sat"),
     ("SU", "Sun"),
 ];
+
+const ANY: MaintenanceWindow = MaintenanceWindow {
+    from: Timestamp::from_micros(0),
+    to: Timestamp::from_micros(3_600_000_000),
+};
 
 const FROM: &str = "schedule.once.from";
 const TO: &str = "schedule.once.to";
@@ -220,8 +226,10 @@ pub(super) fn body(form: &mut Form, zone: Tz) -> Option<MaintenanceBody> {
         window.and_then(|window: Value| serde_json::from_value(window).ok())
     };
     let title = form.get("title").to_owned();
-    let is_right = problems.is_empty();
+    let is_right = problems.is_empty() || form.is_draft;
     form.place(problems);
+    // Any time is good enough for the rest of a draft to be looked at.
+    let schedule = schedule.or_else(|| form.is_draft.then_some(MaintenanceSchedule::Once(ANY)));
     Some(MaintenanceBody {
         title,
         monitors,

@@ -1,5 +1,5 @@
 //! Pages with which people change what a workspace has: monitors, channels, maintenance. What is right is decided where the API
-//! decides it.
+//! decides it. Those for something new stand apart (`/new/monitor`), where nothing can be called like them.
 
 mod calendar;
 mod channel_fields;

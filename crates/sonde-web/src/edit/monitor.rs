@@ -17,7 +17,7 @@ use sonde_store::Expected;
 use super::monitor_fields::{KINDS, form};
 use crate::asked::Asked;
 use crate::form::{Confirm, Form, answered, confirmed};
-use crate::monitor::{Head, parsed};
+use crate::monitor::{Head, Part, parsed};
 use crate::run::{AD_HOC, Answer};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, html};
@@ -29,7 +29,7 @@ const TEST: &str = "test";
 
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
-        .route("/monitors/new", get(new).post(create))
+        .route("/new/monitor", get(new).post(create))
         .route("/monitors/{id}/edit", get(edit).post(save))
         .route("/monitors/{id}/delete", get(confirm).post(remove))
         .route("/monitors/{id}/pause", post(pause))
@@ -76,9 +76,17 @@ async fn create(
     form.type_in(&typed);
     let is_test = typed.get("do") == Some(TEST);
     let id = new_id(&mut form, is_test);
-    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let (Some(mut config), Some(id)) = (config(&mut form, kind), id) {
+    let mut config = config(&mut form, kind);
+    if let Some(config) = &mut config {
         config.remove("id");
+    }
+    if form.is_draft {
+        // What is no id has been told: it does not matter for the rest.
+        let id = id.unwrap_or_else(ad_hoc);
+        return check(&viewer, form, &id, config, true).await;
+    }
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if let (Some(config), Some(id)) = (config, id) {
         if is_test {
             let (status, tested) = try_out(&viewer, &id, &mut form, config).await?;
             let page = Page::new(&pages, &viewer, kind, form);
@@ -118,8 +126,12 @@ async fn save(
     let typed = Asked::new(Some(&typed));
     let mut form = form(kind, false, &regions(&viewer).await?);
     form.type_in(&typed);
+    let config = config(&mut form, kind);
+    if form.is_draft {
+        return check(&viewer, form, &id, config, false).await;
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(config) = config(&mut form, kind) {
+    if let Some(config) = config {
         if typed.get("do") == Some(TEST) {
             let (status, tested) = try_out(&viewer, &id, &mut form, config).await?;
             let page = Page::of(&pages, &viewer, &view, form).await?;
@@ -138,6 +150,17 @@ async fn save(
     answered(status, &Page::of(&pages, &viewer, &view, form).await?)
 }
 
+async fn check(
+    viewer: &Viewer,
+    form: Form,
+    id: &MonitorId,
+    config: Option<Map<String, Value>>,
+    is_new: bool,
+) -> Result<Response, PageError> {
+    let config = config.unwrap_or_default();
+    form.told(viewer.access.check_monitor(id, config, is_new).await)
+}
+
 /// A row, or why there is none.
 type Tested = Result<String, String>;
 
@@ -148,8 +171,7 @@ async fn try_out(
     form: &mut Form,
     config: Map<String, Value>,
 ) -> Result<(StatusCode, Option<Tested>), PageError> {
-    let aside = MonitorId::new(AD_HOC).expect("it is a slug");
-    let mut run = match viewer.access.try_monitor(id, config, &aside).await {
+    let mut run = match viewer.access.try_monitor(id, config, &ad_hoc()).await {
         Ok(run) => run,
         Err(error) => return Ok((form.refuse(error)?, None)),
     };
@@ -277,6 +299,10 @@ fn config(form: &mut Form, kind: Kind) -> Option<Map<String, Value>> {
     Some(config)
 }
 
+fn ad_hoc() -> MonitorId {
+    MonitorId::new(AD_HOC).expect("it is a slug")
+}
+
 /// As it was typed, or made of the name; a test needs none.
 fn new_id(form: &mut Form, is_test: bool) -> Option<MonitorId> {
     let typed = form.get("id").to_owned();
@@ -332,7 +358,7 @@ impl Page {
         let is_locked = view.meta.managed_by.is_some();
         Ok(Self {
             shell: Shell::new(viewer, Place::Monitors, title, now),
-            head: Some(Head::new(viewer, view, None, now)),
+            head: Some(Head::new(viewer, view, Part::Settings, None, now)),
             kinds: Vec::new(),
             form: Form { is_locked, ..form },
             may_test: viewer.may(Scope::ChecksRun) && !is_heartbeat,

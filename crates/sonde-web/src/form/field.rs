@@ -17,6 +17,8 @@ pub(crate) struct Field {
     pub(crate) value: String,
     pub(crate) problems: Vec<String>,
     is_wide: bool,
+    /// In HTML, for browsers.
+    also: &'static str,
 }
 
 /// How it is typed or chosen.
@@ -43,6 +45,7 @@ impl Field {
             shape,
             value: String::new(),
             problems: Vec::new(),
+            also: "",
         }
     }
 
@@ -104,13 +107,23 @@ impl Field {
         self
     }
 
+    /// What browsers are told beside that, in HTML.
+    pub(crate) fn with_attributes(mut self, attributes: &'static str) -> Self {
+        self.also = attributes;
+        self
+    }
+
     /// All of the row.
     pub(crate) fn wide(mut self) -> Self {
         self.is_wide = true;
         self
     }
 
+    /// But for passwords, which do not go back over the network.
     pub(super) fn type_in(&mut self, typed: &Asked) {
+        if matches!(self.input, Input::Line("password")) {
+            return;
+        }
         let all: Vec<&str> = typed.all(&self.name).collect();
         self.value = match self.input {
             Input::Several(_) => all.join(", "),
@@ -158,6 +171,10 @@ impl Field {
         let mut attributes = self.described();
         if !self.problems.is_empty() {
             attributes.push_str(" aria-invalid=\"true\"");
+        }
+        if !self.also.is_empty() {
+            attributes.push(' ');
+            attributes.push_str(self.also);
         }
         attributes
     }

@@ -4,9 +4,12 @@
 mod field;
 mod shape;
 
+use std::collections::HashSet;
+
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use sonde_service::{FieldProblem, ServiceError};
 use sonde_store::Expected;
@@ -20,6 +23,10 @@ pub(crate) use shape::Shape;
 /// Where what has no field stands, as JSON.
 const MORE: &str = "more";
 const VERSION: &str = "version";
+/// What a form is to do, by the button or the script that sends it.
+const DO: &str = "do";
+/// Nothing but to say what is wrong with it.
+const CHECK: &str = "check";
 
 /// Fields in groups, with what is wrong.
 pub(crate) struct Form {
@@ -30,6 +37,15 @@ pub(crate) struct Form {
     pub(crate) version: Option<u64>,
     /// Shown, and not to be changed.
     pub(crate) is_locked: bool,
+    /// Still being typed: what can be read of it is looked at, and nothing is written.
+    pub(crate) is_draft: bool,
+}
+
+/// A form by itself, for who has the page around it.
+#[derive(Template)]
+#[template(path = "form.html")]
+struct Fragment {
+    form: Form,
 }
 
 pub(crate) struct Group {
@@ -102,6 +118,7 @@ impl Form {
             problems: Vec::new(),
             version: None,
             is_locked: false,
+            is_draft: false,
         }
     }
 
@@ -130,6 +147,7 @@ impl Form {
             field.type_in(typed);
         }
         self.version = typed.get(VERSION).and_then(|text| text.parse().ok());
+        self.is_draft = typed.get(DO) == Some(CHECK);
     }
 
     /// What is stored.
@@ -149,7 +167,7 @@ impl Form {
         }
     }
 
-    /// What the form says, in JSON; what cannot be read stands beside its field.
+    /// What the form says, in JSON; what cannot be read stands beside its field. Of a draft, all the rest.
     pub(crate) fn config(&mut self) -> Option<Map<String, Value>> {
         let mut config = Map::new();
         // The rest first: what has a field is said there.
@@ -173,7 +191,33 @@ impl Form {
                 }
             }
         }
-        is_right.then_some(config)
+        (is_right || self.is_draft).then_some(config)
+    }
+
+    /// What a configuration says, as the API reads it; what cannot be read stands beside its field. Of a draft, all the rest.
+    pub(crate) fn read<T: DeserializeOwned>(
+        &mut self,
+        mut config: Map<String, Value>,
+    ) -> Option<T> {
+        let mut is_right = true;
+        loop {
+            let read = serde_path_to_error::deserialize(Value::Object(config.clone()));
+            let error = match read {
+                Ok(read) => return (is_right || self.is_draft).then_some(read),
+                Err(error) => error,
+            };
+            is_right = false;
+            let path = error.path().to_string();
+            let path = if path == "." { "" } else { &path };
+            let message = error.inner().to_string();
+            let is_missing = message.starts_with("missing field");
+            self.place([FieldProblem::new(path, message)]);
+            // Without this one the next is found.
+            let place = path.split('[').next().unwrap_or_default();
+            if is_missing || !remove(&mut config, place) {
+                return None;
+            }
+        }
     }
 
     pub(crate) fn expected(&self) -> Expected {
@@ -181,12 +225,19 @@ impl Form {
         Expected::Version(self.version.unwrap_or(0))
     }
 
-    /// Puts problems beside their fields, and the others on top.
+    /// Puts problems beside their fields, and the others on top. What cannot be read is not said to be missing too.
     pub(crate) fn place(&mut self, problems: impl IntoIterator<Item = FieldProblem>) {
+        let wrong = self.fields().filter(|field| !field.problems.is_empty());
+        let wrong: HashSet<String> = wrong.map(|field| field.name.clone()).collect();
         for FieldProblem { path, message } in problems {
-            let placed = self.place_of(&path);
+            let placed = self.place_of(&path, &message);
+            let is_told = placed.as_ref().is_some_and(|name| wrong.contains(name));
             let field = placed.and_then(|name| self.field(&name));
             match field {
+                Some(_) if is_told => {}
+                Some(field) if field.name == MORE => {
+                    field.problems.push(format!("{path}: {message}"));
+                }
                 Some(field) => field.add_problem(&path, message),
                 None if path.is_empty() => self.problems.push(message),
                 None => self.problems.push(format!("{path}: {message}")),
@@ -194,16 +245,33 @@ impl Form {
         }
     }
 
-    /// The field that a path is in; else the first one below it.
-    fn place_of(&self, path: &str) -> Option<String> {
+    /// The field that a path is in, or of what is missing there; else the first one below it, or the one for the rest.
+    fn place_of(&self, path: &str, message: &str) -> Option<String> {
+        if path.is_empty() {
+            return None;
+        }
         let is_in = |field: &&Field| field::inside(path, &field.name).is_some();
         let narrowest = self.fields().filter(is_in).max_by_key(|it| it.name.len());
-        let below = || {
+        let missing = message.split('`').nth(1);
+        let missing = missing.filter(|_| message.contains("missing"));
+        let missing = missing.map(|name| format!("{path}.{name}"));
+        let missing = || self.fields().find(|it| Some(&it.name) == missing.as_ref());
+        let is_below = |field: &&Field| field::inside(&field.name, path).is_some();
+        let below = || self.fields().find(is_below);
+        let more = || {
             let mut fields = self.fields();
-            fields.find(|field| !path.is_empty() && field::inside(&field.name, path).is_some())
+            fields.find(|field| field.name == MORE && !field.value.is_empty())
         };
-        let found = narrowest.or_else(below)?;
+        let found = narrowest.or_else(missing).or_else(below).or_else(more)?;
         Some(found.name.clone())
+    }
+
+    /// What is wrong with a draft, as the form that says so.
+    pub(crate) fn told(mut self, checked: Result<(), ServiceError>) -> Result<Response, PageError> {
+        if let Err(error) = checked {
+            self.refuse(error)?;
+        }
+        html(&Fragment { form: self })
     }
 
     /// Says why it was refused, where the form can be sent again.
@@ -230,6 +298,10 @@ impl Form {
                 self.problems.push(error.to_string());
                 StatusCode::CONFLICT
             }
+            error @ ServiceError::TooMany { .. } => {
+                self.problems.push(error.to_string());
+                StatusCode::TOO_MANY_REQUESTS
+            }
             error @ ServiceError::Refused(_) => {
                 self.problems.push(error.to_string());
                 StatusCode::FORBIDDEN
@@ -255,18 +327,19 @@ fn at<'a>(config: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
     }
 }
 
-/// With what is empty without it.
-fn remove(config: &mut Map<String, Value>, path: &str) {
+/// With what is empty without it; false where there is nothing.
+fn remove(config: &mut Map<String, Value>, path: &str) -> bool {
     let Some((first, rest)) = path.split_once('.') else {
-        config.remove(path);
-        return;
+        return config.remove(path).is_some();
     };
-    if let Some(Value::Object(inner)) = config.get_mut(first) {
-        remove(inner, rest);
-        if inner.is_empty() {
-            config.remove(first);
-        }
+    let Some(Value::Object(inner)) = config.get_mut(first) else {
+        return false;
+    };
+    let is_removed = remove(inner, rest);
+    if inner.is_empty() {
+        config.remove(first);
     }
+    is_removed
 }
 
 pub(crate) fn put(config: &mut Map<String, Value>, path: &str, value: Value) {
@@ -361,6 +434,53 @@ mod tests {
             form.problems,
             ["retry_backoff.max: is too short", "is no monitor"]
         );
+    }
+
+    #[test]
+    fn what_is_missing_stands_where_it_is_to_be_and_what_has_no_field_by_the_rest() {
+        let mut form = Form::new(vec![
+            Group::new(
+                "What",
+                vec![
+                    Field::line("tcp.host", "Host"),
+                    Field::whole("tcp.port", "Port").with("many"),
+                ],
+            ),
+            Group::more(""),
+        ]);
+        form.is_draft = true;
+        form.field(MORE).unwrap().value = "{\"auth\": 1}".to_owned();
+        let config = form.config().unwrap();
+        assert_eq!(Value::Object(config), json!({ "auth": 1 }));
+        let problem = FieldProblem::new;
+        form.place([
+            problem("tcp", "missing field `host`"),
+            problem("tcp", "`port` is missing"),
+            problem("auth", "is no account"),
+        ]);
+        let mut told = |name: &str| form.field(name).unwrap().problems.join("; ");
+        assert_eq!(told("tcp.host"), "missing field `host`");
+        assert_eq!(told("tcp.port"), "must be a whole number, got `many`");
+        assert_eq!(told(MORE), "auth: is no account");
+    }
+
+    #[test]
+    fn all_that_cannot_be_read_is_told_at_once_and_only_of_a_draft_the_rest_is_read() {
+        #[derive(serde::Deserialize)]
+        struct Read {
+            expect: Option<Vec<String>>,
+            paused: Option<bool>,
+        }
+        let config = object(json!({ "expect": ["a", 1], "http": {}, "paused": "maybe" }));
+        for is_draft in [false, true] {
+            let mut form = Form { is_draft, ..form() };
+            let read: Option<Read> = form.read(config.clone());
+            assert_eq!(form.wrong_fields(), 2);
+            assert_eq!(read.is_some(), is_draft);
+            assert!(read.is_none_or(|it| it.expect.is_none() && it.paused.is_none()));
+            let expect = &form.field("expect").unwrap().problems;
+            assert!(expect[0].starts_with("line 2: invalid type"), "{expect:?}");
+        }
     }
 
     #[test]

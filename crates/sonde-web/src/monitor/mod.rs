@@ -56,8 +56,17 @@ struct Page {
     export: String,
 }
 
+/// A page of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Overview,
+    Checks,
+    Settings,
+}
+
 /// What stands on top of every page of a monitor.
 pub(crate) struct Head {
+    here: Part,
     pub(crate) id: MonitorId,
     pub(crate) name: String,
     pub(crate) kind: &'static str,
@@ -132,7 +141,7 @@ async fn page(
     let shell = Shell::new(&viewer, Place::Monitors, &data.view.monitor.name, now);
     html(&Page {
         shell,
-        head: Head::new(&viewer, &data.view, data.since(), now),
+        head: Head::new(&viewer, &data.view, Part::Overview, data.since(), now),
         controls: controls(&viewer, &data, &asked, &period, problem, &quantiles),
         numbers,
         budget,
@@ -164,6 +173,7 @@ impl Head {
     pub(crate) fn new(
         viewer: &Viewer,
         view: &MonitorView,
+        here: Part,
         since: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
@@ -174,6 +184,7 @@ impl Head {
         let regions: Vec<&str> = monitor.regions.iter().map(Region::as_str).collect();
         let may = |scope| viewer.access.grant().scopes.contains(&scope);
         Self {
+            here,
             id: monitor.id.clone(),
             name: monitor.name.clone(),
             kind: monitor.spec.kind().as_str(),
@@ -191,6 +202,25 @@ impl Head {
             may_write: may(Scope::MonitorsWrite),
             may_run: may(Scope::ChecksRun) && monitor.spec.heartbeat().is_none(),
         }
+    }
+
+    /// Its pages that the viewer may see: path, name, and whether it is this one.
+    pub(crate) fn links(&self) -> Vec<(String, &'static str, bool)> {
+        let own = format!("/monitors/{}", self.id);
+        let link = |path: String, name, part| (path, name, self.here == part);
+        let mut links = vec![
+            link(own.clone(), "Overview", Part::Overview),
+            link(format!("{own}/checks"), "Checks", Part::Checks),
+        ];
+        if self.may_run {
+            let path = format!("/run?monitor={}", self.id);
+            links.push((path, "Run now", false));
+        }
+        if self.may_write {
+            let path = format!("{own}/edit");
+            links.push(link(path, "Settings", Part::Settings));
+        }
+        links
     }
 }
 

@@ -60,8 +60,13 @@ async fn create(
     viewer.require(Scope::KeysWrite)?;
     let mut sent = form(&viewer);
     sent.type_in(&Asked::new(Some(&typed)));
+    let new = wanted(&mut sent, &viewer);
+    if sent.is_draft {
+        let checked = new.map_or(Ok(()), |new| viewer.access.check_key(&new));
+        return sent.told(checked);
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(new) = wanted(&mut sent, &viewer) {
+    if let Some(new) = new {
         match viewer.access.create_key(new).await {
             Ok(made) => return shown(&pages, &viewer, made, StatusCode::CREATED).await,
             Err(error) => status = sent.refuse(error)?,
@@ -145,12 +150,18 @@ fn wanted(form: &mut Form, viewer: &Viewer) -> Option<NewKey> {
     let expires_at: Option<Option<Timestamp>> = expires_at
         .map_err(|message| form.place([FieldProblem::new("expires_at", message)]))
         .ok();
-    let only = only(form);
+    let only = only(form).ok();
+    // What cannot be read of a draft is told: the rest is looked at without it.
+    let (expires_at, only) = if form.is_draft {
+        (expires_at.or(Some(None)), only.or(Some(None)))
+    } else {
+        (expires_at, only)
+    };
     let scopes = form.get("scopes").split(',').map(str::trim);
     Some(NewKey {
         name: form.get("name").to_owned(),
         scopes: scopes.filter_map(Scope::from_name).collect(),
-        only: only.ok()?,
+        only: only?,
         expires_at: expires_at?,
     })
 }

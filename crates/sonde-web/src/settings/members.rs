@@ -76,9 +76,16 @@ async fn invite(
     viewer.require(Scope::MembersWrite)?;
     let mut sent = form();
     sent.type_in(&Asked::new(Some(&typed)));
+    let only = only(&mut sent);
+    let role = Role::from_name(sent.get("role")).unwrap_or(Role::Viewer);
+    if sent.is_draft {
+        let only = only.unwrap_or_default();
+        let access = &viewer.access;
+        let checked = access.check_invitation(sent.get("email"), role, only.as_deref());
+        return sent.told(checked);
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Ok(only) = only(&mut sent) {
-        let role = Role::from_name(sent.get("role")).unwrap_or(Role::Viewer);
+    if let Ok(only) = only {
         match viewer.access.invite(sent.get("email"), role, only).await {
             Ok((invitation, token)) => {
                 let path = format!("/invitation#{}", token.expose());

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde_json::Value;
 use sonde_core::{MonitorId, Report, ReportBody, ReportInterval, Scope};
-use sonde_service::{Entry, FieldProblem, ServiceError};
+use sonde_service::{Entry, ServiceError};
 use sonde_store::Expected;
 
 use super::{ALL, Tab, tabs, to};
@@ -25,6 +25,7 @@ const EVERY: [(&str, &str); 3] = [("day", "day"), ("week", "week"), ("month", "m
 pub(super) fn router() -> Router<Arc<Pages>> {
     Router::new()
         .route(PATH, get(page).post(create))
+        .route("/settings/reports/{id}", get(edit).post(save))
         .route("/settings/reports/{id}/delete", get(confirm).post(remove))
 }
 
@@ -39,6 +40,14 @@ struct Page {
     form: Form,
 }
 
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Edit {
+    shell: Shell,
+    id: String,
+    form: Form,
+}
+
 struct Row {
     id: String,
     channel: String,
@@ -48,7 +57,7 @@ struct Row {
 
 async fn page(Shared(pages): Shared<Arc<Pages>>, viewer: Viewer) -> Result<Response, PageError> {
     let channels = channels(&viewer).await?;
-    let form = form(&viewer, &channels);
+    let form = form(&viewer, &channels, true);
     html(&Page::new(&pages, &viewer, form, !channels.is_empty()).await?)
 }
 
@@ -59,11 +68,15 @@ async fn create(
 ) -> Result<Response, PageError> {
     viewer.require(Scope::AlertsWrite)?;
     let channels = channels(&viewer).await?;
-    let mut form = form(&viewer, &channels);
+    let mut form = form(&viewer, &channels, true);
     form.type_in(&Asked::new(Some(&typed)));
     let id = form.get("id").to_owned();
+    let body = body(&mut form);
+    if form.is_draft {
+        return check(&viewer, form, &id, body, true).await;
+    }
     let mut status = StatusCode::UNPROCESSABLE_ENTITY;
-    if let Some(body) = body(&mut form) {
+    if let Some(body) = body {
         let put = viewer.access.put_report(&id, body, Expected::Nothing);
         let put = put.await.map_err(|error| match error {
             ServiceError::Changed => ServiceError::Exists { what: "report", id },
@@ -76,6 +89,58 @@ async fn create(
     }
     let page = Page::new(&pages, &viewer, form, !channels.is_empty()).await?;
     answered(status, &page)
+}
+
+async fn edit(
+    Shared(pages): Shared<Arc<Pages>>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
+    let report = viewer.access.report(&id).await?;
+    let mut form = form(&viewer, &channels(&viewer).await?, false);
+    if let Value::Object(config) = serde_json::to_value(report.value.body())? {
+        form.show(config);
+    }
+    form.version = Some(report.meta.version);
+    html(&Edit::new(&pages, &viewer, id, form))
+}
+
+async fn save(
+    Shared(pages): Shared<Arc<Pages>>,
+    viewer: Viewer,
+    Path(id): Path<String>,
+    typed: String,
+) -> Result<Response, PageError> {
+    viewer.require(Scope::AlertsWrite)?;
+    viewer.access.report(&id).await?;
+    let mut form = form(&viewer, &channels(&viewer).await?, false);
+    form.type_in(&Asked::new(Some(&typed)));
+    let body = body(&mut form);
+    if form.is_draft {
+        return check(&viewer, form, &id, body, false).await;
+    }
+    let mut status = StatusCode::UNPROCESSABLE_ENTITY;
+    if let Some(body) = body {
+        match viewer.access.put_report(&id, body, form.expected()).await {
+            Ok(_) => return Ok(to(PATH)),
+            Err(error) => status = form.refuse(error)?,
+        }
+    }
+    answered(status, &Edit::new(&pages, &viewer, id, form))
+}
+
+async fn check(
+    viewer: &Viewer,
+    form: Form,
+    id: &str,
+    body: Option<ReportBody>,
+    is_new: bool,
+) -> Result<Response, PageError> {
+    let checked = match body {
+        Some(body) => viewer.access.check_report(id, body, is_new).await,
+        None => Ok(()),
+    };
+    form.told(checked)
 }
 
 async fn confirm(
@@ -118,26 +183,30 @@ async fn channels(viewer: &Viewer) -> Result<Vec<String>, PageError> {
     Ok(channels.map(|it| it.id).collect())
 }
 
-fn form(viewer: &Viewer, channels: &[String]) -> Form {
+fn form(viewer: &Viewer, channels: &[String], is_new: bool) -> Form {
     let channels: Vec<_> = channels
         .iter()
         .map(|it| (it.as_str(), it.as_str()))
         .collect();
-    Form::new(vec![Group::new(
-        "Make a report",
-        vec![
-            Field::line("id", "Id").hint("a-z, 0-9, - and _."),
-            Field::choice("channel", "Told to", &channels),
-            Field::choice("every", "Every", &EVERY),
-            Field::line("at", "At")
-                .hint("09:00 of every day, mon 09:00 of every week, 1 09:00 of every month."),
-            Field::line("zone", "Time zone")
-                .with(viewer.zone.name())
-                .hint("An IANA name."),
-            Field::words("monitors", "Only of these monitors").hint("Ids with commas in between."),
-            Field::words("tags", "Only of monitors with any of these tags"),
-        ],
-    )])
+    let id = Field::line("id", "Id").hint("a-z, 0-9, - and _.");
+    let settings = [
+        Field::choice("channel", "Told to", &channels),
+        Field::choice("every", "Every", &EVERY),
+        Field::line("at", "At")
+            .hint("09:00 of every day, mon 09:00 of every week, 1 09:00 of every month."),
+        Field::line("zone", "Time zone")
+            .with(viewer.zone.name())
+            .hint("An IANA name."),
+        Field::words("monitors", "Only of these monitors").hint("Ids with commas in between."),
+        Field::words("tags", "Only of monitors with any of these tags"),
+    ];
+    let fields = is_new.then_some(id).into_iter().chain(settings).collect();
+    let title = if is_new {
+        "Make a report"
+    } else {
+        "What is told, and when"
+    };
+    Form::new(vec![Group::new(title, fields)])
 }
 
 /// What is typed, as the API reads it; what is wrong stands beside its field.
@@ -147,14 +216,7 @@ fn body(form: &mut Form) -> Option<ReportBody> {
     for required in ["channel", "at"] {
         config.entry(required).or_insert_with(|| Value::from(""));
     }
-    match serde_path_to_error::deserialize(Value::Object(config)) {
-        Ok(body) => Some(body),
-        Err(error) => {
-            let path = error.path().to_string();
-            form.place([FieldProblem::new(path, error.inner().to_string())]);
-            None
-        }
-    }
+    form.read(config)
 }
 
 impl Row {
@@ -177,6 +239,17 @@ impl Row {
             } else {
                 named.join("; tagged ")
             },
+        }
+    }
+}
+
+impl Edit {
+    fn new(pages: &Pages, viewer: &Viewer, id: String, form: Form) -> Self {
+        let is_locked = !viewer.may_for_all(Scope::AlertsWrite);
+        Self {
+            shell: Shell::new(viewer, Place::Settings, &id, pages.service.now()),
+            id,
+            form: Form { is_locked, ..form },
         }
     }
 }

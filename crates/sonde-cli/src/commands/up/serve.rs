@@ -51,12 +51,14 @@ impl Listeners {
 /// Page and API.
 pub(crate) fn main_router(api: &Api) -> Router {
     let pages = sonde_web::router(api.service().clone());
+    let arrivals = sonde_web::arrivals_router(api.service().clone());
     pages
         .layer(from_fn_with_state(
             api.clone(),
             sonde_api::authenticate_page,
         ))
         .merge(sonde_web::public_router())
+        .merge(sonde_api::around_arrivals(api, arrivals))
         .merge(sonde_api::session_forms_router(api))
         .merge(sonde_api::router(api))
 }
