@@ -85,7 +85,7 @@ ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?12";
 }
 
 /// The result in the first column.
-fn readable(row: &Row) -> Result<Option<CheckResult>> {
+pub(super) fn readable(row: &Row) -> Result<Option<CheckResult>> {
     let parsed = serde_json::from_str(row.get_str(0)?);
     let log = |error| tracing::error!(%error, "a stored result is unreadable and left out");
     Ok(parsed.map_err(log).ok())
