@@ -9,7 +9,7 @@ use crate::entries::{Body, Entry, Page, PageQuery, put};
 use crate::{FieldProblem, Result, ServiceError, channels};
 
 /// Each of them looks at every monitor.
-const MOST: u32 = 50;
+pub(crate) const MOST: u32 = 50;
 
 impl Body for Report {
     const KIND: ResourceKind = ResourceKind::Report;
