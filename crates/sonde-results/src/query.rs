@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sonde_core::{
-    CertificateDetail, CheckResult, InvalidId, MonitorId, Outcome, Phases, Reason, Region, RunId,
-    Timestamp, Trigger, WorkspaceId,
+    CertificateDetail, CheckResult, MonitorId, Outcome, Phases, Reason, Region, RunId, Timestamp,
+    Trigger, WorkspaceId,
 };
 
 use crate::ResultsError;
@@ -193,34 +193,6 @@ pub struct UsageBucket<T> {
     pub of: T,
     pub executed: u64,
     pub missed: u64,
-}
-
-impl Usage {
-    /// From rows of either, where the name of what a row is not about is empty.
-    pub(crate) fn add(
-        &mut self,
-        start: i64,
-        (monitor, region): (&str, &str),
-        (executed, missed): (u64, u64),
-    ) -> Result<(), InvalidId> {
-        let start = Timestamp::from_micros(start);
-        if region.is_empty() {
-            self.by_monitor.push(UsageBucket {
-                start,
-                of: MonitorId::new(monitor)?,
-                executed,
-                missed,
-            });
-        } else {
-            self.by_region.push(UsageBucket {
-                start,
-                of: Region::new(region)?,
-                executed,
-                missed,
-            });
-        }
-        Ok(())
-    }
 }
 
 /// How often scheduled checks were not ok for the same reason, in one region.

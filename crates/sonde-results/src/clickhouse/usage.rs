@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clickhouse::Row;
 use serde::Deserialize;
-use sonde_core::WorkspaceId;
+use sonde_core::{InvalidId, MonitorId, Region, Timestamp, WorkspaceId};
 
 use super::ClickhouseResults;
 use super::statistics::Scope;
-use crate::{Result, ResultsError, TimeRange, Usage};
+use crate::{Result, ResultsError, TimeRange, Usage, UsageBucket};
 
 #[derive(Row, Deserialize)]
 struct UsageRow {
@@ -42,10 +42,23 @@ SELECT start, toString(monitor) AS monitor, toString(place) AS place, ok, degrad
         let rows = self.ask(query.fetch_all::<UsageRow>()).await?;
         let mut usage = Usage::default();
         for row in rows {
-            let counts = (row.executed, row.missed_checks);
-            let added = usage.add(row.start, (&row.monitor, &row.place), counts);
-            added.map_err(|error| ResultsError::Corrupt(error.into()))?;
+            if row.place.is_empty() {
+                let monitor = MonitorId::new(&row.monitor);
+                usage.by_monitor.push(bucket(&row, monitor)?);
+            } else {
+                let region = Region::new(&row.place);
+                usage.by_region.push(bucket(&row, region)?);
+            }
         }
         Ok(usage)
     }
+}
+
+fn bucket<T>(row: &UsageRow, of: Result<T, InvalidId>) -> Result<UsageBucket<T>> {
+    Ok(UsageBucket {
+        start: Timestamp::from_micros(row.start),
+        of: of.map_err(|error| ResultsError::Corrupt(error.into()))?,
+        executed: row.executed,
+        missed: row.missed_checks,
+    })
 }
