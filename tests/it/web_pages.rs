@@ -32,12 +32,14 @@ const fn missing(path: &'static str) -> Page {
     }
 }
 
-const PAGES: [Page; 31] = [
+const PAGES: [Page; 34] = [
     page("/"),
     page("/?group=tag&state=down"),
     page("/?text=nothing+is+called+like+this"),
     page("/monitors/back"),
     page("/monitors/back?period=1h&p=50&p=75&p=90&slo=99&compare=down"),
+    page("/monitors/back?compare=down&compare=long&compare=up,slow,paused,none"),
+    page("/monitors/secure"),
     page("/monitors/back/checks"),
     page("/monitors/back/checks?outcome=failed&period=1h"),
     page("/monitors/new"),
@@ -58,6 +60,7 @@ const PAGES: [Page; 31] = [
     page("/settings/keys"),
     page("/settings/audit"),
     page("/settings/reports"),
+    page("/settings/usage"),
     page("/setup"),
     page("/sign-in"),
     page("/sign-in#error=That+did+not+work"),
@@ -66,12 +69,13 @@ const PAGES: [Page; 31] = [
     missing("/incidents/00000000-0000-0000-0000-000000000000"),
 ];
 
-const EMPTY: [Page; 5] = [
+const EMPTY: [Page; 6] = [
     page("/"),
     page("/incidents"),
     page("/channels"),
     page("/maintenance"),
     page("/settings/keys"),
+    page("/settings/usage"),
 ];
 
 /// Written by others, so that only what they ask for and complain of is looked at.
