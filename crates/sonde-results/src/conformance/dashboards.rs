@@ -143,8 +143,8 @@ fn ranges(start: Timestamp) -> Vec<TimeRange> {
 impl Rows {
     /// Every summary is that of the rows, in ranges about `start`; quantiles within a hundredth, or exactly.
     pub async fn assert_overview(&self, results: &dyn Results, start: Timestamp, exact: bool) {
-        for workspace in ["local", "other", "none"] {
-            let workspace = WorkspaceId::new(workspace).unwrap();
+        let others = ["other", "none"].map(|name| WorkspaceId::new(name).unwrap());
+        for workspace in [WorkspaceId::local()].into_iter().chain(others) {
             for range in ranges(start) {
                 let seen = results.overview(&workspace, range).await.unwrap();
                 let expected = self.overview(&workspace, range);
@@ -161,9 +161,8 @@ impl Rows {
     }
 
     /// All that was checked is what the rows say.
-    async fn assert_usage(&self, results: &dyn Results) {
-        for workspace in ["local", "other"] {
-            let workspace = WorkspaceId::new(workspace).unwrap();
+    pub async fn assert_usage(&self, results: &dyn Results) {
+        for workspace in [WorkspaceId::local(), WorkspaceId::new("other").unwrap()] {
             for range in ranges(START) {
                 for step in [15 * MINUTE, DAY] {
                     let step = Duration::from_secs(step);
@@ -175,9 +174,8 @@ impl Rows {
         }
     }
 
-    /// Phases, distributions, reasons, certificates and usage are those of the rows.
+    /// Phases, distributions, reasons and certificates are those of the rows.
     pub async fn assert_breakdowns(&self, results: &dyn Results) {
-        self.assert_usage(results).await;
         for range in ranges(START) {
             for (of, by_region) in [
                 (None, false),
@@ -247,6 +245,7 @@ pub async fn dashboards_show_what_the_rows_say(results: &dyn Results) {
     }
     rows.assert_overview(results, START, true).await;
     rows.assert_breakdowns(results).await;
+    rows.assert_usage(results).await;
     // The question for all and the one for each agree.
     let local = WorkspaceId::local();
     for range in ranges(START) {
