@@ -189,6 +189,7 @@ async fn listings_are_read_page_by_page_and_results_by_what_is_asked() {
         ("/v1/monitors/a/heatmap?step=soon", "step"),
         ("/v1/monitors/a/heatmap?by_region=true", "by_region"),
         ("/v1/monitors/a/reasons?region=No%20Region", "region"),
+        ("/v1/monitors/a/certificates?step=1h", "step"),
         ("/v1/summaries?from=yesterday", "from"),
         ("/v1/monitors/a/uptime?days=1000", "days"),
         ("/v1/audit?kind=sheep", "kind"),
@@ -207,6 +208,7 @@ async fn listings_are_read_page_by_page_and_results_by_what_is_asked() {
         "/v1/monitors/none/phases",
         "/v1/monitors/none/heatmap",
         "/v1/monitors/none/reasons",
+        "/v1/monitors/none/certificates",
         "/v1/keys/none",
         "/v1/nothing",
     ] {

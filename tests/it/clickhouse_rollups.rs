@@ -416,12 +416,14 @@ async fn dashboards_are_the_same_before_and_after_every_rollup() {
     rows.assert_overview(&*fresh, conformance::START, true)
         .await;
     rows.assert_breakdowns(&*fresh).await;
+    rows.assert_usage(&*fresh).await;
     // Late ones, and some of the others said otherwise: these buckets are still to be recomputed.
     rows.add(late);
     fresh.store(late).await.unwrap();
     rows.assert_overview(&*fresh, conformance::START, true)
         .await;
     rows.assert_breakdowns(&*fresh).await;
+    rows.assert_usage(&*fresh).await;
     fresh.roll_up().await.unwrap();
     settle(&fresh).await;
     rows.assert_overview(&*fresh, conformance::START, true)

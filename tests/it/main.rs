@@ -70,6 +70,7 @@ mod up_reports;
 mod up_settings;
 mod up_surface;
 mod up_survival;
+mod up_views;
 mod web_browser;
 mod web_charts;
 mod web_forms;

@@ -11,11 +11,11 @@ use sonde_results::libsql::LibsqlResults;
 use sonde_tests::api::Caller;
 use sonde_tests::sonde::{Running, Sonde};
 
-const REGIONS: [&str; 2] = ["fra", "iad"];
+pub(crate) const REGIONS: [&str; 2] = ["fra", "iad"];
 /// In Berlin this day has 25 hours.
 pub(crate) const DAY: &str = "from=2026-10-25T00:00&to=2026-10-26T00:00&zone=Europe/Berlin";
-const FROM: &str = "2026-10-24T22:00:00Z";
-const TO: &str = "2026-10-25T23:00:00Z";
+pub(crate) const FROM: &str = "2026-10-24T22:00:00Z";
+pub(crate) const TO: &str = "2026-10-25T23:00:00Z";
 
 /// Every five minutes from both regions, and a little more on both sides, with all that makes summing up hard.
 pub(crate) fn rows() -> Vec<CheckResult> {
@@ -97,8 +97,14 @@ impl Naive {
     }
 }
 
-/// A machine that has these rows already, some of them twice and in no order.
+/// A machine with one monitor that has these rows already, some of them twice and in no order.
 pub(crate) async fn machine(folder: &Path, rows: &[CheckResult]) -> Running {
+    let text =
+        "monitors: { shop: { http: 'http://127.0.0.1:9/', interval: 1d, regions: [fra, iad] } }";
+    configured_machine(folder, rows, text).await
+}
+
+pub(crate) async fn configured_machine(folder: &Path, rows: &[CheckResult], text: &str) -> Running {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).unwrap();
     let store = LibsqlResults::open(&data.join("results.db")).await.unwrap();
@@ -117,8 +123,6 @@ pub(crate) async fn machine(folder: &Path, rows: &[CheckResult]) -> Running {
         store.store(part).await.unwrap();
     }
     drop(store);
-    let text =
-        "monitors: { shop: { http: 'http://127.0.0.1:9/', interval: 1d, regions: [fra, iad] } }";
     std::fs::write(folder.join("sonde.yaml"), text).unwrap();
     Sonde::up(folder)
         .argument("--retention")
@@ -127,14 +131,14 @@ pub(crate) async fn machine(folder: &Path, rows: &[CheckResult]) -> Running {
         .await
 }
 
-async fn page(up: &Running, path: &str) -> String {
+pub(crate) async fn page(up: &Running, path: &str) -> String {
     let answer = sonde_tests::http::get(up.url(path)).await.unwrap();
     assert_eq!(answer.status(), 200, "{path}");
     answer.text().await.unwrap()
 }
 
 /// The text between tags, without blanks around it.
-fn texts(html: &str) -> Vec<String> {
+pub(crate) fn texts(html: &str) -> Vec<String> {
     let parts = html.split('<').filter_map(|part| part.split_once('>'));
     let parts = parts.map(|(_, text)| text.trim().to_owned());
     parts.filter(|text| !text.is_empty()).collect()
@@ -150,7 +154,7 @@ fn number(html: &str, name: &str) -> String {
 }
 
 /// The numbers of a chart's table, row by row.
-fn table(html: &str, id: &str) -> Vec<Vec<String>> {
+pub(crate) fn table(html: &str, id: &str) -> Vec<Vec<String>> {
     let (_, figure) = html.split_once(&format!("id=\"{id}\"")).unwrap();
     let (_, body) = figure.split_once("<tbody>").unwrap();
     let (body, _) = body.split_once("</tbody>").unwrap();

@@ -187,3 +187,48 @@ async fn what_a_person_ends_is_told_once_and_what_goes_on_is_another_incident() 
     assert_eq!(all["incidents"].as_array().unwrap().len(), ids.len());
     assert!(running.terminate().await.success());
 }
+
+/// As pages write it, so much later.
+fn moment(at: &str, later: Duration) -> String {
+    let at = at.parse::<sonde_core::Timestamp>().unwrap() + later;
+    let text = at.to_string().replace('T', " ");
+    text.split_once('.').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn times_on_the_pages_of_incidents_are_the_viewers() {
+    let it = Fixture::new().await;
+    let (running, up) = it.up().await;
+    wait_until(PATIENCE, async || {
+        let (_, page) = up.get("/v1/incidents?status=open").await;
+        !page["incidents"].as_array().unwrap().is_empty()
+    })
+    .await;
+    let id = open_incident(&up).await;
+    let (_, incident) = up.get(&format!("/v1/incidents/{id}")).await;
+    let since = incident["detail"]["regions"][0]["since"].as_str().unwrap();
+    let opened = incident["opened_at"].as_str().unwrap();
+    let text = async |path: &str| {
+        let shown = up.send(Method::GET, path, None).await;
+        shown.text().await.unwrap()
+    };
+    for (zone, minutes) in [("Asia/Kolkata", 330), ("UTC", 0)] {
+        let later = Duration::from_mins(minutes);
+        let (since, opened) = (moment(since, later), moment(opened, later));
+        let shown = text(&format!("/incidents/{id}?zone={zone}")).await;
+        for expected in [
+            format!("<dt>Since</dt><dd>{opened}</dd>"),
+            format!("failed since {since}: "),
+            format!("<time>{opened}</time> <b>opened</b>"),
+        ] {
+            assert!(shown.contains(&expected), "{expected} in {shown}");
+        }
+        assert!(
+            !shown.contains(" UTC:") && !shown.contains(" UTC</dd>"),
+            "{shown}"
+        );
+        let list = text(&format!("/incidents?zone={zone}")).await;
+        assert!(list.contains(&format!(">{opened}</time>")), "{list}");
+    }
+    assert!(running.terminate().await.success());
+}

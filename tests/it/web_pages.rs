@@ -32,12 +32,14 @@ const fn missing(path: &'static str) -> Page {
     }
 }
 
-const PAGES: [Page; 32] = [
+const PAGES: [Page; 35] = [
     page("/"),
     page("/?group=tag&state=down"),
     page("/?text=nothing+is+called+like+this"),
     page("/monitors/back"),
     page("/monitors/back?period=1h&p=50&p=75&p=90&slo=99&compare=down"),
+    page("/monitors/back?compare=down&compare=long&compare=up,slow,paused,none"),
+    page("/monitors/secure"),
     page("/monitors/back/checks"),
     page("/monitors/back/checks?outcome=failed&period=1h"),
     page("/new/monitor"),
@@ -60,6 +62,7 @@ const PAGES: [Page; 32] = [
     page("/settings/audit"),
     page("/settings/reports"),
     page("/settings/reports/daily"),
+    page("/settings/usage"),
     page("/setup"),
     page("/sign-in"),
     page("/invitation"),
@@ -67,12 +70,13 @@ const PAGES: [Page; 32] = [
     missing("/incidents/00000000-0000-0000-0000-000000000000"),
 ];
 
-const EMPTY: [Page; 5] = [
+const EMPTY: [Page; 6] = [
     page("/"),
     page("/incidents"),
     page("/channels"),
     page("/maintenance"),
     page("/settings/keys"),
+    page("/settings/usage"),
 ];
 
 /// Written by others, so that only what they ask for and complain of is looked at.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sonde_tests::api::Caller;
+use sonde_tests::certificates::{Authority, Validity};
 use sonde_tests::sonde::{Running, Sonde};
 use sonde_tests::stub::http::{HttpStub, Reply};
+use sonde_tests::stub::tls::TlsServer;
 use sonde_tests::wait_until;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) struct Scene {
     pub(crate) up: Running,
@@ -20,6 +23,7 @@ pub(crate) struct Scene {
     /// Of the monitor `slow`, open.
     pub(crate) degraded: String,
     _target: HttpStub,
+    _secure: HttpStub,
     _folder: TempDir,
 }
 
@@ -35,11 +39,17 @@ impl Scene {
             (&long, Reply::text("fine")),
         ]);
         let target = target.await;
+        let authority = Authority::new("Test");
+        let identity = authority.issue(&["localhost", "127.0.0.1"], Validity::Left(DAY * 80));
+        let routes = [("/", Reply::text("fine"))];
+        let secure = HttpStub::start_tls(TlsServer::new(&identity), routes).await;
+        let tls = json!({ "ca": authority.pem() });
         let monitors = json!({
             "back": { "http": target.url("/back") },
             "down": { "http": target.url("/down"), "name": "The shop <of> “Ada”" },
             "long": { "http": target.url(&long), "name": "Averylongnamewithoutanyplacetobreak".repeat(4) },
             "paused": { "http": target.url("/"), "paused": true },
+            "secure": { "http": { "url": secure.url("/"), "tls": tls } },
             "slow": { "http": target.url("/slow"), "degraded": ["latency > 20ms"] },
             "up": { "http": target.url("/"), "tags": ["prod"] },
         });
@@ -75,6 +85,7 @@ impl Scene {
             incident,
             degraded,
             _target: target,
+            _secure: secure,
             _folder: folder,
         }
     }

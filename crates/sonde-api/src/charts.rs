@@ -372,7 +372,7 @@ impl SeriesParameters {
     }
 }
 
-fn micros(step: Duration) -> u64 {
+pub(crate) fn micros(step: Duration) -> u64 {
     u64::try_from(step.as_micros()).unwrap_or(u64::MAX)
 }
 

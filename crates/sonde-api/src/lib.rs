@@ -5,6 +5,7 @@
 mod audit;
 mod bearer;
 mod caller;
+mod certificates;
 mod channels;
 mod charts;
 mod check;
@@ -32,6 +33,7 @@ mod scopes;
 mod session;
 mod session_forms;
 mod task;
+mod usage;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -153,6 +155,8 @@ fn described(api: &Api) -> (Router, utoipa::openapi::OpenApi) {
         .merge(heartbeats::router())
         .merge(results::router())
         .merge(charts::router())
+        .merge(certificates::router())
+        .merge(usage::router())
         .merge(outcomes::router())
         .merge(runs::router())
         .merge(fleet::router())

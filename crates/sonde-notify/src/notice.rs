@@ -202,18 +202,23 @@ impl Notice {
         }
     }
 
-    /// What there is to know, most important first.
+    /// What there is to know, most important first; with times in UTC.
     pub fn lines(&self) -> Vec<Line> {
+        self.lines_by(&clock_time)
+    }
+
+    /// The same with times as `clock` writes them.
+    pub fn lines_by(&self, clock: &dyn Fn(Timestamp) -> String) -> Vec<Line> {
         let incident = &self.incident;
-        let opened = clock_time(incident.opened_at);
+        let opened = clock(incident.opened_at);
         let mut lines = vec![
             Line::new("Target", &incident.target),
             match incident.resolved_at {
-                Some(at) => Line::new("From", &format!("{opened} to {}", clock_time(at))),
+                Some(at) => Line::new("From", &format!("{opened} to {}", clock(at))),
                 None => Line::new("Since", &opened),
             },
         ];
-        lines.extend(self.regions());
+        lines.extend(self.regions(clock));
         let failed = incident.failed.iter().take(MOST_ASSERTIONS);
         lines.extend(failed.map(|failed| {
             let [assertion, expected, seen] = [&failed.assertion, &failed.expected, &failed.seen]
@@ -239,7 +244,7 @@ impl Notice {
         lines
     }
 
-    fn regions(&self) -> Vec<Line> {
+    fn regions(&self, clock: &dyn Fn(Timestamp) -> String) -> Vec<Line> {
         let regions = &self.incident.regions;
         let counts = |region: &&RegionNotice| match self.incident.cause {
             IncidentCause::Down => region.outcome == Outcome::Failed,
@@ -256,7 +261,7 @@ impl Notice {
         let failing = regions
             .iter()
             .filter(|region| region.outcome != Outcome::Ok);
-        let failing = failing.take(MOST_REGIONS).map(RegionNotice::line);
+        let failing = failing.take(MOST_REGIONS).map(|it| it.line(clock));
         share.into_iter().chain(failing).collect()
     }
 
@@ -374,8 +379,8 @@ impl Words for Notice {
 }
 
 impl RegionNotice {
-    fn line(&self) -> Line {
-        let mut text = format!("{} since {}", self.outcome, clock_time(self.since));
+    fn line(&self, clock: &dyn Fn(Timestamp) -> String) -> Line {
+        let mut text = format!("{} since {}", self.outcome, clock(self.since));
         let why = self.message.as_deref();
         if let Some(why) = why.or(self.reason.map(Reason::sentence)) {
             text = format!("{text}: {why}");
@@ -448,6 +453,19 @@ mod tests {
         let notice = Notice::sample(NoticeEvent::Resolved);
         let text = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice);
+    }
+
+    #[test]
+    fn every_time_in_the_lines_is_as_it_is_asked_for() {
+        let notice = Notice::sample(NoticeEvent::Resolved);
+        let lines = notice.lines_by(&|at| format!("<{}>", at.as_micros() / 60_000_000));
+        assert_eq!(lines[1].plain(), "From: <29929680> to <29929692>");
+        let notice = Notice::sample(NoticeEvent::Opened);
+        let lines = notice.lines_by(&|_| "then".to_owned());
+        let text: Vec<String> = lines.iter().map(Line::plain).collect();
+        let text = text.join("\n");
+        assert!(!text.contains("UTC") && !text.contains("2026"), "{text}");
+        assert_eq!(text.matches("then").count(), 3, "{text}");
     }
 
     #[test]

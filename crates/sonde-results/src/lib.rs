@@ -18,8 +18,8 @@ use sonde_core::{
 };
 
 pub use query::{
-    Bucket, ChartBucket, ChartQuery, Cursor, HeatCell, LATENCY_BANDS, PhaseBucket, ReasonCount,
-    ResultPage, ResultQuery, Summary, TimeRange,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, Cursor, HeatCell, LATENCY_BANDS,
+    PhaseBucket, ReasonCount, ResultPage, ResultQuery, Summary, TimeRange, Usage, UsageBucket,
 };
 
 /// The store failed, by what the caller can do about it.
@@ -106,6 +106,14 @@ pub trait Results: Send + Sync {
         step: Duration,
     ) -> Result<Vec<Bucket>>;
 
+    /// How many checks there were of all monitors per bucket of `step`, oldest first, without empty buckets.
+    async fn usage(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Usage>;
+
     /// One monitor's rows summed up per bucket, oldest first, without empty buckets.
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>>;
 
@@ -124,6 +132,10 @@ pub trait Results: Send + Sync {
         range: TimeRange,
         region: Option<&Region>,
     ) -> Result<Vec<ReasonCount>>;
+
+    /// Which certificates a target showed, sampled per bucket and region, oldest first; from rows alone, and for each region
+    /// even where `by_region` says otherwise. A bucket whose checks saw none has no sample.
+    async fn certificates(&self, query: &ChartQuery) -> Result<Vec<CertificateSample>>;
 
     /// What was scheduled against what came of it, per minute and region in `range`, oldest first.
     async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>>;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sonde_core::{
-    CheckResult, MonitorId, Outcome, Phases, Reason, Region, RunId, Timestamp, Trigger, WorkspaceId,
+    CertificateDetail, CheckResult, MonitorId, Outcome, Phases, Reason, Region, RunId, Timestamp,
+    Trigger, WorkspaceId,
 };
 
 use crate::ResultsError;
@@ -165,6 +166,33 @@ pub(crate) fn band_of(latency: &str) -> String {
     let below = below.map(|(band, bound)| format!("WHEN {latency} < {bound} THEN {band} "));
     let last = LATENCY_BANDS.len();
     format!("CASE {}ELSE {last} END", below.collect::<String>())
+}
+
+/// The certificate that a target showed, as the newest check of a bucket that saw one in this region did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateSample {
+    /// Of the bucket.
+    pub start: Timestamp,
+    pub region: Region,
+    /// Of the check.
+    pub slot: Timestamp,
+    /// The target's own, which stands first in its chain.
+    pub leaf: CertificateDetail,
+}
+
+/// How many scheduled checks there were of all monitors, twice over: for each monitor and in each region.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub by_monitor: Vec<UsageBucket<MonitorId>>,
+    pub by_region: Vec<UsageBucket<Region>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageBucket<T> {
+    pub start: Timestamp,
+    pub of: T,
+    pub executed: u64,
+    pub missed: u64,
 }
 
 /// How often scheduled checks were not ok for the same reason, in one region.

@@ -147,7 +147,7 @@ impl Access {
         Ok(results.reasons(workspace, monitor, range, region).await?)
     }
 
-    async fn charted(&self, query: ChartQuery) -> Result<(Permit<'_>, ChartQuery)> {
+    pub(crate) async fn charted(&self, query: ChartQuery) -> Result<(Permit<'_>, ChartQuery)> {
         let permit = self.on_existing(&query.monitor).await?;
         let query = ChartQuery {
             workspace: permit.workspace().clone(),

@@ -8,6 +8,7 @@ mod accounts;
 mod apply;
 mod audit;
 mod authenticate;
+mod certificates;
 mod channels;
 mod entries;
 mod error;
@@ -29,6 +30,7 @@ mod reports;
 mod requests;
 mod runs;
 mod token;
+mod usage;
 mod view;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use access::{Access, Grant, Principal};
 pub use accounts::{Newcomer, SignedIn};
 pub use apply::WantedFile;
 pub use authenticate::{Peer, Presented, Stranger, Visit};
+pub use certificates::{CertificateHistory, Renewal, Served, days_left};
 pub use entries::{Entry, Page, PageQuery};
 pub use error::{FieldProblem, Result, ServiceError};
 pub use heartbeats::{Ping, Told};
@@ -60,6 +63,7 @@ pub use requests::fingerprint;
 pub use runs::Run;
 pub use sonde_store::{Claim, Meta};
 pub use token::Token;
+pub use usage::{DayUsage, KindUsage, ResourceUsage, UsageReport};
 pub use view::{MonitorView, State};
 
 /// What a service is made of.

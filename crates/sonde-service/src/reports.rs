@@ -10,7 +10,7 @@ use crate::error::{noted, refuse_any, taken};
 use crate::{FieldProblem, Result, ServiceError, channels};
 
 /// Each of them looks at every monitor.
-const MOST: u32 = 50;
+pub(crate) const MOST: u32 = 50;
 
 impl Body for Report {
     const KIND: ResourceKind = ResourceKind::Report;

@@ -111,6 +111,19 @@ pub(crate) fn written(at: Timestamp, zone: Tz, form: &str) -> String {
     time.with_timezone(&zone).format(form).to_string()
 }
 
+/// A sentence of ours with its instants, which are in UTC, as moments of the viewer.
+pub(crate) fn localized(text: &str, zone: Tz) -> String {
+    let words = text.split(' ').map(|word| {
+        let bare = word.trim_end_matches([',', '.', ')']);
+        let at = Some(bare).filter(|it| it.contains('T') && it.ends_with('Z'));
+        match at.and_then(|it| it.parse::<Timestamp>().ok()) {
+            Some(at) => word.replacen(bare, &moment(at, zone), 1),
+            None => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<String>>().join(" ")
+}
+
 /// How a figure compares with what it was; none where either is unknown or nothing changed that is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -181,6 +194,14 @@ mod tests {
         let at = Timestamp::from_micros(1_763_640_000_000_000);
         assert_eq!(moment(at, Tz::UTC), "2025-11-20 12:00:00");
         assert_eq!(moment(at, Tz::Asia__Kolkata), "2025-11-20 17:30:00");
+    }
+
+    #[test]
+    fn instants_in_sentences_are_the_viewers_too() {
+        let text =
+            "the registration of a.test ends 2025-11-20T12:00:00.000000Z, registered with ZT Z";
+        let expected = "the registration of a.test ends 2025-11-20 17:30:00, registered with ZT Z";
+        assert_eq!(localized(text, Tz::Asia__Kolkata), expected);
     }
 
     #[test]

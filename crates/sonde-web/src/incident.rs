@@ -128,7 +128,6 @@ fn shown(
     refused: Option<(String, String)>,
 ) -> Result<Page, PageError> {
     let notice = notice(&viewer.access, &view.incident)?;
-    let lines = notice.lines().into_iter();
     let grant = viewer.access.grant();
     let zone = viewer.zone;
     let can_comment = grant.scopes.contains(&Scope::AlertsWrite) && grant.only.is_none();
@@ -144,7 +143,7 @@ fn shown(
         ),
         id: view.incident.id,
         state: state(&view.incident),
-        facts: lines.map(|line| (line.label, line.text)).collect(),
+        facts: facts(&notice, zone),
         screenshot: picture(&view, &notice.incident.target, zone),
         events: view.events.into_iter().map(|it| event(it, zone)).collect(),
         told: view.told.into_iter().map(told).collect(),
@@ -153,6 +152,21 @@ fn shown(
         can_comment,
         refused,
     })
+}
+
+/// With the viewer's times; those of a certificate's or a domain's end are in the words that people are told.
+fn facts(notice: &Notice, zone: Tz) -> Vec<(String, String)> {
+    let lines = notice.lines_by(&|at| format::moment(at, zone)).into_iter();
+    let is_expiry = notice.incident.cause.is_expiry();
+    let facts = lines.map(|line| {
+        let text = if is_expiry {
+            format::localized(&line.text, zone)
+        } else {
+            line.text
+        };
+        (line.label, text)
+    });
+    facts.collect()
 }
 
 /// As it would be told now.

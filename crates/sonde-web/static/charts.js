@@ -1,5 +1,7 @@
 // A line under the pointer with the numbers of that moment, and a drag that looks closer. Numbers are those of the table
 // below each chart; without this script they are read there.
+// Where no period can be chosen, there is nothing closer to look at.
+const zooms = document.querySelector(".segmented") !== null;
 for (const figure of document.querySelectorAll("figure.figure")) follow(figure);
 
 function follow(figure) {
@@ -45,7 +47,7 @@ function follow(figure) {
     }
   });
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button === 0 && event.pointerType === "mouse") begin = share(event);
+    if (zooms && event.button === 0 && event.pointerType === "mouse") begin = share(event);
   });
   canvas.addEventListener("pointerup", (event) => {
     const end = share(event);

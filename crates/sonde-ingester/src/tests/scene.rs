@@ -17,8 +17,8 @@ use sonde_queue::{
 };
 use sonde_results::libsql::LibsqlResults;
 use sonde_results::{
-    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, ResultPage, ResultQuery,
-    Results, ResultsError, Summary, TimeRange,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount,
+    ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use tempfile::TempDir;
 use tokio::sync::{Notify, watch};
@@ -140,6 +140,10 @@ impl Results for Unwell {
         self.store.reasons(workspace, monitor, range, region).await
     }
 
+    async fn certificates(&self, query: &ChartQuery) -> Answer<Vec<CertificateSample>> {
+        self.store.certificates(query).await
+    }
+
     async fn overview(
         &self,
         workspace: &WorkspaceId,
@@ -165,6 +169,15 @@ impl Results for Unwell {
         step: Duration,
     ) -> Answer<Vec<Bucket>> {
         self.store.series(workspace, monitor, range, step).await
+    }
+
+    async fn usage(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+        step: Duration,
+    ) -> Answer<Usage> {
+        self.store.usage(workspace, range, step).await
     }
 
     async fn balances(&self, range: TimeRange) -> Answer<Vec<Balance>> {

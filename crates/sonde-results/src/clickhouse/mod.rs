@@ -5,6 +5,7 @@
 
 mod breakdown;
 mod by_time;
+mod certificates;
 mod chart;
 mod error;
 mod migrate;
@@ -15,6 +16,7 @@ mod rollup;
 mod row;
 mod schema;
 mod statistics;
+mod usage;
 mod views;
 mod write;
 
@@ -38,8 +40,8 @@ use sonde_core::{
 };
 
 use crate::{
-    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, ResultPage,
-    ResultQuery, Results, ResultsError, Summary, TimeRange,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result,
+    ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use error::{Failure, unavailable};
 use schema::Dialect;
@@ -221,6 +223,10 @@ impl Results for ClickhouseResults {
         self.read_reasons(workspace, monitor, range, region).await
     }
 
+    async fn certificates(&self, query: &ChartQuery) -> Result<Vec<CertificateSample>> {
+        self.read_certificates(query).await
+    }
+
     async fn overview(
         &self,
         workspace: &WorkspaceId,
@@ -246,6 +252,15 @@ impl Results for ClickhouseResults {
         step: Duration,
     ) -> Result<Vec<Bucket>> {
         self.read_series(workspace, monitor, range, step).await
+    }
+
+    async fn usage(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Usage> {
+        self.read_usage(workspace, range, step).await
     }
 
     async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use sonde_core::{CheckResult, HttpDetail, Outcome, Reason, Timestamp, WorkspaceId};
+use sonde_core::{
+    CertificateDetail, CheckResult, HttpDetail, Outcome, Reason, Timestamp, TlsDetail, WorkspaceId,
+};
 
 use super::naive::Rows;
 use super::{
@@ -91,7 +93,30 @@ fn checked(slot: u64, n: u64) -> CheckResult {
         bytes: 5,
         redirects: Vec::new(),
     });
+    // Some shake hands and are shown nothing, and a certificate is in use for eleven hours.
+    one.tls = (one.phases_us.tls.is_some()).then(|| TlsDetail {
+        version: None,
+        cipher: None,
+        alpn: None,
+        certificates: if n.is_multiple_of(3) {
+            Vec::new()
+        } else {
+            vec![certificate(slot / (11 * HOUR)), certificate(0)]
+        },
+    });
     one
+}
+
+/// The n-th that a target has.
+fn certificate(n: u64) -> CertificateDetail {
+    CertificateDetail {
+        subject: "CN=shop.example".to_owned(),
+        issuer: "CN=\"the\", \\ issuer".to_owned(),
+        san: vec!["shop.example".to_owned()],
+        not_before: at(n * 11 * HOUR),
+        not_after: at((n + 2) * 11 * HOUR),
+        sha256: format!("{n:064x}"),
+    }
 }
 
 /// With edges on and off the buckets, short and long, and of nothing.
@@ -118,8 +143,8 @@ fn ranges(start: Timestamp) -> Vec<TimeRange> {
 impl Rows {
     /// Every summary is that of the rows, in ranges about `start`; quantiles within a hundredth, or exactly.
     pub async fn assert_overview(&self, results: &dyn Results, start: Timestamp, exact: bool) {
-        for workspace in ["local", "other", "none"] {
-            let workspace = WorkspaceId::new(workspace).unwrap();
+        let others = ["other", "none"].map(|name| WorkspaceId::new(name).unwrap());
+        for workspace in [WorkspaceId::local()].into_iter().chain(others) {
             for range in ranges(start) {
                 let seen = results.overview(&workspace, range).await.unwrap();
                 let expected = self.overview(&workspace, range);
@@ -135,7 +160,21 @@ impl Rows {
         }
     }
 
-    /// Phases, distributions and reasons are those of the rows.
+    /// All that was checked is what the rows say.
+    pub async fn assert_usage(&self, results: &dyn Results) {
+        for workspace in [WorkspaceId::local(), WorkspaceId::new("other").unwrap()] {
+            for range in ranges(START) {
+                for step in [15 * MINUTE, DAY] {
+                    let step = Duration::from_secs(step);
+                    let usage = results.usage(&workspace, range, step).await.unwrap();
+                    let expected = self.usage(&workspace, range, step);
+                    assert_eq!(usage, expected, "{workspace} {range:?} {step:?}");
+                }
+            }
+        }
+    }
+
+    /// Phases, distributions, reasons and certificates are those of the rows.
     pub async fn assert_breakdowns(&self, results: &dyn Results) {
         for range in ranges(START) {
             for (of, by_region) in [
@@ -165,6 +204,8 @@ impl Rows {
         if query.by_region {
             return; // which makes no difference to the others
         }
+        let certificates = results.certificates(query).await.unwrap();
+        assert_eq!(certificates, self.certificates(query), "{query:?}");
         let heat = results.heat(query).await.unwrap();
         assert_eq!(heat, self.heat(query), "{query:?}");
         let ChartQuery {
@@ -204,6 +245,7 @@ pub async fn dashboards_show_what_the_rows_say(results: &dyn Results) {
     }
     rows.assert_overview(results, START, true).await;
     rows.assert_breakdowns(results).await;
+    rows.assert_usage(results).await;
     // The question for all and the one for each agree.
     let local = WorkspaceId::local();
     for range in ranges(START) {

@@ -1,13 +1,17 @@
 //! What rows say, by the rules that hold everywhere, added up one by one without any store.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use sonde_core::{
     CheckKey, CheckResult, MonitorId, Outcome, Phase, Phases, Region, Timestamp, Trigger,
     WorkspaceId, merge,
 };
 
-use crate::{ChartQuery, HeatCell, LATENCY_BANDS, PhaseBucket, ReasonCount, Summary, TimeRange};
+use crate::{
+    CertificateSample, ChartQuery, HeatCell, LATENCY_BANDS, PhaseBucket, ReasonCount, Summary,
+    TimeRange, Usage, UsageBucket,
+};
 
 /// Rows as they have to be after all that was stored.
 #[derive(Default)]
@@ -109,6 +113,34 @@ impl Rows {
             .collect()
     }
 
+    pub fn certificates(&self, query: &ChartQuery) -> Vec<CertificateSample> {
+        let mut newest: BTreeMap<(Timestamp, Region), CertificateSample> = BTreeMap::new();
+        for one in self.charted(query) {
+            let leaf = one.tls.iter().flat_map(|tls| &tls.certificates).next();
+            let Some(leaf) = leaf else { continue };
+            let sample = CertificateSample {
+                start: start(one.slot, query),
+                region: one.region.clone(),
+                slot: one.slot,
+                leaf: leaf.clone(),
+            };
+            let place = (sample.start, sample.region.clone());
+            let known = newest.entry(place).or_insert_with(|| sample.clone());
+            if known.slot < sample.slot {
+                *known = sample;
+            }
+        }
+        newest.into_values().collect()
+    }
+
+    pub fn usage(&self, workspace: &WorkspaceId, range: TimeRange, step: Duration) -> Usage {
+        let rows = || self.scheduled(workspace, range);
+        Usage {
+            by_monitor: used(rows().map(|one| (one, one.monitor.clone())), step),
+            by_region: used(rows().map(|one| (one, one.region.clone())), step),
+        }
+    }
+
     pub fn reasons(&self, query: &ChartQuery) -> Vec<ReasonCount> {
         let mut counts: Vec<ReasonCount> = Vec::new();
         for one in self.charted(query).filter(|one| one.outcome != Outcome::Ok) {
@@ -132,6 +164,30 @@ impl Rows {
         counts.sort_by_key(in_order);
         counts
     }
+}
+
+fn used<'a, T: Ord + Clone>(
+    rows: impl Iterator<Item = (&'a CheckResult, T)>,
+    step: Duration,
+) -> Vec<UsageBucket<T>> {
+    let mut counts: BTreeMap<(Timestamp, T), (u64, u64)> = BTreeMap::new();
+    for (one, of) in rows {
+        let (executed, missed) = counts.entry((one.slot.floor(step), of)).or_default();
+        *if one.outcome.is_executed() {
+            executed
+        } else {
+            missed
+        } += 1;
+    }
+    let counts = counts.into_iter();
+    counts
+        .map(|((start, of), (executed, missed))| UsageBucket {
+            start,
+            of,
+            executed,
+            missed,
+        })
+        .collect()
 }
 
 type Order = (

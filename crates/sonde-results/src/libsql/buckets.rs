@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sonde_libsql::libsql::{Connection, Row, Value};
 
+use super::read::ask;
 use super::{signed, text};
 use crate::{ChartQuery, Result};
 
@@ -35,31 +36,23 @@ pub(super) async fn each<T>(
     let region: Value = query.region.as_ref().map(text).into();
     let (mut from, to) = (query.range.from.as_micros(), query.range.to.as_micros());
     let mut values = Vec::new();
-    loop {
-        // Unless it is reset after use, a statement ignores the parameters that it is given next.
-        let mut rows = next.query((workspace, monitor, from, to)).await?;
-        let first = rows
-            .next()
-            .await?
-            .map(|row| row.get::<i64>(0))
-            .transpose()?;
-        drop(rows);
-        next.reset();
-        let Some(first) = first else {
-            return Ok(values);
-        };
+    while let Some(first) = ask(&next, (workspace, monitor, from, to), slot)
+        .await?
+        .pop()
+    {
         let start = first - first.rem_euclid(step);
         let end = start
             .saturating_add(step)
             .min(first.saturating_add(longest));
         let end = end.min(to);
         let params = (workspace, monitor, first, end, region.clone());
-        let mut rows = question.query(params).await?;
-        while let Some(row) = rows.next().await? {
-            values.push(read(start, &row)?);
-        }
-        drop(rows);
-        question.reset();
+        let read = |row: &Row| read(start, row);
+        values.extend(ask(&question, params, read).await?);
         from = end;
     }
+    Ok(values)
+}
+
+fn slot(row: &Row) -> Result<i64> {
+    Ok(row.get(0)?)
 }

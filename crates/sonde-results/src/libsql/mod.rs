@@ -2,12 +2,14 @@
 
 mod breakdown;
 mod buckets;
+mod certificates;
 mod chart;
 mod fill;
 mod journal;
 mod read;
 mod schema;
 mod summary;
+mod usage;
 mod write;
 mod writer;
 
@@ -29,8 +31,8 @@ use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
 
 use crate::{
-    Bucket, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, ResultPage,
-    ResultQuery, Results, ResultsError, Summary, TimeRange,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result,
+    ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use writer::Writer;
 
@@ -190,6 +192,12 @@ impl Results for LibsqlResults {
         .await
     }
 
+    async fn certificates(&self, query: &ChartQuery) -> Result<Vec<CertificateSample>> {
+        let query = query.clone();
+        self.read(async move |connection| certificates::samples(connection, &query).await)
+            .await
+    }
+
     async fn overview(
         &self,
         workspace: &WorkspaceId,
@@ -225,6 +233,17 @@ impl Results for LibsqlResults {
             read::series(connection, &workspace, monitor.as_ref(), range, step).await
         })
         .await
+    }
+
+    async fn usage(
+        &self,
+        workspace: &WorkspaceId,
+        range: TimeRange,
+        step: Duration,
+    ) -> Result<Usage> {
+        let workspace = workspace.clone();
+        self.read(async move |connection| usage::usage(connection, &workspace, range, step).await)
+            .await
     }
 
     async fn balances(&self, range: TimeRange) -> Result<Vec<Balance>> {

@@ -7,7 +7,7 @@ use sonde_core::{
     Balance, CheckResult, DispatchGap, MonitorId, Outcome, Region, RunId, Timestamp, WorkspaceId,
 };
 use sonde_libsql::libsql::params::IntoParams;
-use sonde_libsql::libsql::{Connection, Row, Value, params};
+use sonde_libsql::libsql::{Connection, Row, Statement, Value, params};
 
 use super::{corrupt, run_id_value, signed, text};
 use crate::{Bucket, Cursor, Result, ResultPage, ResultQuery, TimeRange};
@@ -25,6 +25,23 @@ pub(super) async fn collect<T>(
     while let Some(row) = rows.next().await? {
         values.push(read(&row)?);
     }
+    Ok(values)
+}
+
+/// The same of a statement that is asked again and again.
+pub(super) async fn ask<T>(
+    statement: &Statement,
+    params: impl IntoParams,
+    mut read: impl FnMut(&Row) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut rows = statement.query(params).await?;
+    let mut values = Vec::new();
+    while let Some(row) = rows.next().await? {
+        values.push(read(&row)?);
+    }
+    drop(rows);
+    // Else it ignores the parameters that it is given next.
+    statement.reset();
     Ok(values)
 }
 
@@ -82,7 +99,7 @@ ORDER BY r.slot DESC, r.region DESC, r.run_id DESC LIMIT ?12";
 }
 
 /// The result in the first column.
-fn readable(row: &Row) -> Result<Option<CheckResult>> {
+pub(super) fn readable(row: &Row) -> Result<Option<CheckResult>> {
     let parsed = serde_json::from_str(row.get_str(0)?);
     let log = |error| tracing::error!(%error, "a stored result is unreadable and left out");
     Ok(parsed.map_err(log).ok())

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use sonde_core::{MonitorId, WorkspaceId};
-use sonde_libsql::libsql::{Connection, Statement};
+use sonde_libsql::libsql::{Connection, Row, Statement};
 
 use super::corrupt;
-use super::read::collect;
+use super::read::{ask, collect};
 use crate::{Result, Summary, TimeRange};
 
 /// Latencies come as one text: a row for each would cost more than all the rest.
@@ -50,7 +50,6 @@ pub(super) async fn overview(
     Ok(summaries)
 }
 
-/// Unless it is reset after use, a statement ignores the parameters that it is given next.
 async fn summarize(
     numbers: &Statement,
     workspace: &WorkspaceId,
@@ -59,22 +58,24 @@ async fn summarize(
 ) -> Result<Summary> {
     let (from, to) = (range.from.as_micros(), range.to.as_micros());
     let params = (workspace.as_str(), monitor.as_str(), from, to);
-    let mut rows = numbers.query(params).await?;
-    let mut summary = Summary::default();
-    if let Some(row) = rows.next().await? {
-        summary.ok = row.get(0)?;
-        summary.degraded = row.get(1)?;
-        summary.failed = row.get(2)?;
-        summary.missed = row.get(3)?;
-        let (up, failed): (u64, u64) = (row.get(4)?, row.get(5)?);
-        summary.uptime = share(up, up + failed);
-        let latencies: Option<String> = row.get(6)?;
-        let mut latencies = parse(latencies.as_deref().unwrap_or_default())?;
-        latencies.sort_unstable();
-        rank(&mut summary, &latencies);
-    }
-    drop(rows);
-    numbers.reset();
+    let summary = ask(numbers, params, read).await?.pop();
+    Ok(summary.unwrap_or_default())
+}
+
+fn read(row: &Row) -> Result<Summary> {
+    let (up, failed): (u64, u64) = (row.get(4)?, row.get(5)?);
+    let mut summary = Summary {
+        ok: row.get(0)?,
+        degraded: row.get(1)?,
+        failed: row.get(2)?,
+        missed: row.get(3)?,
+        uptime: share(up, up + failed),
+        ..Summary::default()
+    };
+    let latencies: Option<String> = row.get(6)?;
+    let mut latencies = parse(latencies.as_deref().unwrap_or_default())?;
+    latencies.sort_unstable();
+    rank(&mut summary, &latencies);
     Ok(summary)
 }
 

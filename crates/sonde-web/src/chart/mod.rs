@@ -31,10 +31,11 @@ pub(crate) struct Figure {
     pub(crate) table: Table,
 }
 
-/// What a colour stands for.
+/// What a colour stands for, or a kind of line.
 pub(crate) struct Key {
     pub(crate) class: String,
     pub(crate) name: String,
+    pub(crate) is_line: bool,
 }
 
 /// The numbers of a chart: a row for each of its steps.
@@ -57,6 +58,15 @@ impl Key {
         Self {
             class: class.into(),
             name: name.into(),
+            is_line: false,
+        }
+    }
+
+    /// Shown as it is drawn, so that dashes tell what colours do.
+    pub(crate) fn line(class: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            is_line: true,
+            ..Self::new(class, name)
         }
     }
 }

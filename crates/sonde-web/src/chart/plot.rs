@@ -41,8 +41,8 @@ pub(crate) struct Plot<'a> {
     /// From the lowest to the highest, with what is written there.
     pub(crate) heights: Vec<(f64, String)>,
     pub(crate) bands: &'a [Band],
-    /// A value that is worth a line of its own.
-    pub(crate) threshold: Option<(f64, String)>,
+    /// Values that are worth a line of their own.
+    pub(crate) thresholds: Vec<(f64, String)>,
 }
 
 impl Plot<'_> {
@@ -70,7 +70,7 @@ impl Plot<'_> {
             self.band(&mut svg, band);
         }
         svg.push_str(inner);
-        if let Some((value, name)) = &self.threshold {
+        for (value, name) in &self.thresholds {
             let (y, name) = (short(self.y(*value)), text(name));
             let _ = write!(
                 svg,
@@ -147,7 +147,7 @@ impl Plot<'_> {
             label: String::new(),
             heights: vec![(0.0, String::new()), (10.0, String::new())],
             bands: &[],
-            threshold: None,
+            thresholds: Vec::new(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::format;
 const HEIGHT: f64 = 168.0;
 const ROW_HEIGHT: f64 = 22.0;
 /// Regions that are told apart by colour.
-const COLOURS: usize = 8;
+pub(super) const COLOURS: usize = 8;
 
 pub(super) fn all(data: &Data, zone: Tz, quantiles: &[&str]) -> Vec<Figure> {
     let charts = Charts {
@@ -26,12 +26,14 @@ pub(super) fn all(data: &Data, zone: Tz, quantiles: &[&str]) -> Vec<Figure> {
         },
     };
     let mut figures = vec![charts.outcomes(), charts.latency(quantiles)];
+    figures.extend(charts.compared());
     figures.extend(charts.phases());
     figures.extend(charts.heat());
     if data.regions.len() > 1 && data.region.is_none() {
         figures.push(charts.regions());
         figures.push(charts.matrix());
     }
+    figures.extend(charts.certificates());
     figures
 }
 
@@ -74,7 +76,7 @@ impl Charts<'_> {
 
     fn latency(&self, quantiles: &[&str]) -> Figure {
         let buckets = &self.data.buckets;
-        let mut drawn: Vec<Line> = quantiles
+        let drawn: Vec<Line> = quantiles
             .iter()
             .map(|name| {
                 let class = format!("p{name}");
@@ -82,13 +84,9 @@ impl Charts<'_> {
             })
             .collect();
         let mut legend: Vec<Key> = quantiles.iter().map(|name| key_of_quantile(name)).collect();
-        if let Some(other) = &self.data.compared {
-            drawn.push(self.line("other".to_owned(), &other.buckets, |it| it.p50_us));
-            legend.push(Key::new("line-key other", format!("p50 of {}", other.name)));
-        }
         let threshold = self.data.view.monitor.degraded.iter().find_map(slow_from);
         let plot = Plot {
-            threshold: threshold.map(|it| (it, format!("degraded above {}", exact(it)))),
+            thresholds: threshold.map(degraded_above).into_iter().collect(),
             ..self.latency_plot("Latency over time", &drawn, threshold)
         };
         let columns: Vec<String> = quantiles.iter().map(|name| format!("p{name}")).collect();
@@ -190,12 +188,17 @@ impl Charts<'_> {
             label: label.to_owned(),
             heights: Vec::new(),
             bands: &self.data.bands,
-            threshold: None,
+            thresholds: Vec::new(),
         }
     }
 
     /// As high as the highest value, and the threshold where that is near.
-    fn latency_plot(&self, label: &str, drawn: &[Line], threshold: Option<f64>) -> Plot<'_> {
+    pub(super) fn latency_plot(
+        &self,
+        label: &str,
+        drawn: &[Line],
+        threshold: Option<f64>,
+    ) -> Plot<'_> {
         let values = drawn
             .iter()
             .flat_map(|line| &line.points)
@@ -226,7 +229,7 @@ impl Charts<'_> {
         }
     }
 
-    fn line(
+    pub(super) fn line(
         &self,
         class: String,
         buckets: &[ChartBucket],
@@ -244,7 +247,7 @@ impl Charts<'_> {
     }
 
     /// Of a bucket: of what of it lies in the range.
-    fn middle(&self, start: Timestamp) -> Timestamp {
+    pub(super) fn middle(&self, start: Timestamp) -> Timestamp {
         let (from, to) = (self.data.range.from, self.data.range.to);
         let (begins, ends) = (start.max(from), (start + self.data.step).min(to));
         begins + ends.since(begins) / 2
@@ -304,6 +307,11 @@ pub(super) fn slow_from(assertion: &Assertion) -> Option<f64> {
     (assertion.source == Source::Latency && bounds)
         .then(|| assertion.value.base())
         .flatten()
+}
+
+/// What is written at that line.
+pub(super) fn degraded_above(latency: f64) -> (f64, String) {
+    (latency, format!("degraded above {}", exact(latency)))
 }
 
 /// A round value as people write it: `2.5 ms`, `1 s`.

@@ -2,12 +2,14 @@
 
 use sonde_core::{MonitorId, Region, Scope, Timestamp};
 use sonde_results::{ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, TimeRange};
-use sonde_service::{Access, Comparison, MonitorView, PageQuery, ServiceError, usual_step};
+use sonde_service::{
+    Access, CertificateHistory, Comparison, MonitorView, PageQuery, ServiceError, usual_step,
+};
 use sonde_store::{Incident, IncidentQuery};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Certificate, IncidentRow};
+use super::IncidentRow;
+use super::compare::Compared;
 use crate::asked::Asked;
 use crate::chart::{Band, BandKind};
 use crate::viewer::Viewer;
@@ -19,7 +21,6 @@ const MOST_INCIDENTS: u32 = 100;
 const NEWEST: u32 = 10;
 /// Monitors to compare with.
 const MOST_OTHERS: u32 = 500;
-const DAY: Duration = Duration::from_hours(24);
 
 pub(super) struct Data {
     pub(super) view: MonitorView,
@@ -38,19 +39,13 @@ pub(super) struct Data {
     pub(super) phases: Vec<PhaseBucket>,
     pub(super) heat: Vec<HeatCell>,
     pub(super) reasons: Vec<ReasonCount>,
+    pub(super) certificates: CertificateHistory,
     pub(super) incidents: Vec<Incident>,
     pub(super) bands: Vec<Band>,
-    pub(super) compared: Option<Compared>,
+    pub(super) compared: Compared,
     /// What it can be compared with.
     pub(super) others: Vec<(MonitorId, String)>,
     newest_incident: Option<Incident>,
-}
-
-/// Another monitor over the same time.
-pub(super) struct Compared {
-    pub(super) id: MonitorId,
-    pub(super) name: String,
-    pub(super) buckets: Vec<ChartBucket>,
 }
 
 /// One monitor over a range, in steps that a chart can show.
@@ -108,7 +103,7 @@ impl Data {
             access.chart(by_region),
             access.by_region(id, range),
             access.phases(of_region.clone()),
-            access.heat(of_region),
+            access.heat(of_region.clone()),
             access.reasons(id, range, region.as_ref()),
             access.maintained(&view.monitor, range),
             access.monitors(&all),
@@ -118,7 +113,8 @@ impl Data {
             .into_iter()
             .map(|it| (it.value.id, it.value.name));
         let others: Vec<_> = others.filter(|(other, _)| other != id).collect();
-        let compared = compared(access, asked, &others, range).await?;
+        let certificates = certificates(access, of_region, &view, &phases).await?;
+        let compared = Compared::read(access, id, asked, range).await?;
         let (incidents, newest_incident) = incidents(access, id, range).await?;
         let drawn = incidents.iter().filter(|it| incident::is_of_state(it));
         let drawn = drawn.map(|it| band(access, it, range));
@@ -148,6 +144,7 @@ impl Data {
             phases,
             heat,
             reasons,
+            certificates,
             incidents,
             bands,
             compared,
@@ -159,42 +156,6 @@ impl Data {
     /// Since when it is what it is, as far as incidents tell.
     pub(super) fn since(&self) -> Option<Timestamp> {
         incident::since(&self.view, self.newest_incident.as_ref())
-    }
-
-    /// Those of the last checks, each once.
-    pub(super) fn certificates(&self, viewer: &Viewer, now: Timestamp) -> Vec<Certificate> {
-        let mut shown = BTreeMap::new();
-        for result in &self.view.latest {
-            let leaf = result.tls.iter().flat_map(|tls| &tls.certificates).next();
-            if let Some(leaf) = leaf {
-                let known = shown.entry(&leaf.sha256).or_insert((leaf, Vec::new()));
-                known.1.push(result.region.as_str());
-            }
-        }
-        let shown = shown.into_values().map(|(leaf, regions)| {
-            let left = leaf.not_after.since(now);
-            let whole = leaf.not_after.since(leaf.not_before).as_secs().max(1);
-            let used = now.since(leaf.not_before).as_secs().min(whole) * 100 / whole;
-            Certificate {
-                subject: leaf.subject.clone(),
-                issuer: leaf.issuer.clone(),
-                used: used.to_string(),
-                from: format::written(leaf.not_before, viewer.zone, "%Y-%m-%d"),
-                to: format::written(leaf.not_after, viewer.zone, "%Y-%m-%d"),
-                left: if left.is_zero() {
-                    "expired".to_owned()
-                } else {
-                    format!("{} left", format::span(left))
-                },
-                class: match left.as_secs() / DAY.as_secs() {
-                    0..7 => "failed",
-                    7..30 => "degraded",
-                    _ => "ok",
-                },
-                regions: regions.join(", "),
-            }
-        });
-        shown.collect()
     }
 
     pub(super) fn incident_rows(&self, viewer: &Viewer) -> Result<Vec<IncidentRow>, PageError> {
@@ -231,21 +192,21 @@ impl Data {
     }
 }
 
-async fn compared(
+/// Looked for where hands were shaken alone: everywhere else that would be in vain.
+async fn certificates(
     access: &Access,
-    asked: &Asked,
-    others: &[(MonitorId, String)],
-    range: TimeRange,
-) -> sonde_service::Result<Option<Compared>> {
-    let wanted = asked.monitor("compare");
-    let Some((id, name)) = others.iter().find(|(id, _)| Some(id) == wanted.as_ref()) else {
-        return Ok(None);
-    };
-    Ok(Some(Compared {
-        id: id.clone(),
-        name: name.clone(),
-        buckets: series(access, id, None, range).await?,
-    }))
+    query: ChartQuery,
+    view: &MonitorView,
+    phases: &[PhaseBucket],
+) -> sonde_service::Result<CertificateHistory> {
+    let shaken = phases.iter().any(|it| it.mean_us.tls.is_some());
+    if shaken || view.latest.iter().any(|it| it.tls.is_some()) {
+        return access.certificates(query).await;
+    }
+    Ok(CertificateHistory {
+        step: query.step,
+        samples: Vec::new(),
+    })
 }
 
 /// Those of the range, and the newest of all; none for who may not see them.

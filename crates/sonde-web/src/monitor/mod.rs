@@ -1,6 +1,8 @@
 //! The page of one monitor: where it stands, what its numbers are and how they compare, and everything over time.
 
+mod certificates;
 mod charts;
+mod compare;
 mod data;
 mod figures;
 mod reasons;
@@ -23,6 +25,8 @@ use crate::chart::{Figure, Key};
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html};
 
+use certificates::{Certificate, CertificateRow};
+use compare::ComparedRow;
 use data::Data;
 use figures::{Budget, Number};
 use reasons::ReasonRow;
@@ -47,9 +51,13 @@ struct Page {
     numbers: Vec<Number>,
     budget: Budget,
     figures: Vec<Figure>,
+    compared: Vec<ComparedRow>,
     regions: Vec<RegionRow>,
     reasons: Vec<ReasonRow>,
     certificates: Vec<Certificate>,
+    /// Of the range.
+    served: Vec<CertificateRow>,
+    renewals: Vec<String>,
     incidents: Vec<IncidentRow>,
     maintenance: Vec<String>,
     /// For the same numbers elsewhere.
@@ -87,12 +95,14 @@ pub(crate) struct Head {
 /// What can be chosen, and what is.
 struct Controls {
     presets: Vec<PresetLink>,
-    problem: Option<String>,
+    problems: Vec<String>,
     period: Option<&'static str>,
     /// Local times of a free range.
     between: Option<(String, String)>,
     regions: Vec<Choice>,
     quantiles: Vec<Choice>,
+    /// With what it is compared, and with what it can be besides.
+    compared: Vec<Choice>,
     others: Vec<Choice>,
     slo: String,
 }
@@ -101,18 +111,6 @@ struct Choice {
     value: String,
     name: String,
     is_chosen: bool,
-}
-
-struct Certificate {
-    subject: String,
-    issuer: String,
-    /// In percent of its time.
-    used: String,
-    from: String,
-    to: String,
-    left: String,
-    class: &'static str,
-    regions: String,
 }
 
 struct IncidentRow {
@@ -146,9 +144,12 @@ async fn page(
         numbers,
         budget,
         figures: charts::all(&data, viewer.zone, &quantiles),
+        compared: data.compared.rows(&data, &asked),
         regions: regions::rows(&data, now),
         reasons: reasons::rows(&data, now),
-        certificates: data.certificates(&viewer, now),
+        certificates: certificates::current(&data, viewer.zone, now),
+        served: certificates::rows(&data, viewer.zone),
+        renewals: certificates::renewals(&data, viewer.zone),
         incidents: data.incident_rows(&viewer)?,
         maintenance: data.maintenance_rows(&viewer),
         export: format!("/monitors/{id}/series.csv{}", asked.with(&[])),
@@ -242,18 +243,24 @@ fn controls(
         choice(region.as_str(), region.to_string(), is_chosen)
     });
     let drawn = QUANTILES.map(|name| choice(name, format!("p{name}"), quantiles.contains(&name)));
-    let compared = data.compared.as_ref().map(|it| &it.id);
-    let others = data.others.iter().map(|(id, name)| {
-        let is_chosen = compared == Some(id);
-        choice(id.as_str(), name.clone(), is_chosen)
-    });
+    let compared = &data.compared.others;
+    let is_free = |id: &MonitorId| compared.iter().all(|it| it.id != *id);
+    let is_full = compared.len() == compare::MOST;
+    let others = data.others.iter().filter(|(id, _)| !is_full && is_free(id));
+    let others = others.map(|(id, name)| choice(id.as_str(), name.clone(), false));
+    let compared = compared.iter();
+    let compared = compared.map(|it| choice(it.id.as_str(), it.name.clone(), true));
+    let problems = problem.into_iter();
     Controls {
         presets: asked.presets(period),
-        problem,
+        problems: problems
+            .chain(data.compared.problems.iter().cloned())
+            .collect(),
         period: period.name(),
         between: period.between(viewer.zone),
         regions: regions.collect(),
         quantiles: drawn.into(),
+        compared: compared.collect(),
         others: others.collect(),
         slo: Budget::slo(asked).to_string(),
     }

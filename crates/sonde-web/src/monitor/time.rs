@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sonde_core::{Phase, Timestamp};
 use sonde_results::{HeatCell, LATENCY_BANDS};
 
-use super::charts::{Charts, exact, slow_from};
+use super::charts::{Charts, degraded_above, exact, slow_from};
 use crate::chart::{Cell, Figure, Key, Plot, Stack, Table, axis, bars, cells, phases};
 use crate::format;
 
@@ -37,7 +37,7 @@ impl Charts<'_> {
         let mut legend: Vec<Key> = keys
             .map(|(phase, class)| Key::new(*class, phase.as_str()))
             .collect();
-        if plot.threshold.is_some() {
+        if !plot.thresholds.is_empty() {
             legend.push(Key::new("line-key threshold", "degraded above"));
         }
         let rows = buckets.iter().map(|bucket| {
@@ -69,7 +69,7 @@ impl Charts<'_> {
         let heights = axis::heights(highest.max(threshold.unwrap_or(0.0)));
         Plot {
             heights: heights.into_iter().map(|it| (it, exact(it))).collect(),
-            threshold: threshold.map(|it| (it, format!("degraded above {}", exact(it)))),
+            thresholds: threshold.map(degraded_above).into_iter().collect(),
             ..self.plot("Mean time of each phase over time")
         }
     }

@@ -5,6 +5,7 @@ mod keys;
 mod me;
 mod members;
 mod reports;
+mod usage;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub(crate) fn router() -> Router<Arc<Pages>> {
         .merge(members::router())
         .merge(keys::router())
         .merge(reports::router())
+        .merge(usage::router())
         .merge(audit::router())
 }
 
@@ -46,6 +48,7 @@ fn tabs(viewer: &Viewer, here: &str) -> Vec<Tab> {
         ("/settings/members", "Members", Some(Scope::MembersRead)),
         ("/settings/keys", "API keys", Some(Scope::KeysRead)),
         ("/settings/reports", "Reports", Some(Scope::AlertsRead)),
+        ("/settings/usage", "Usage", Some(Scope::ResultsRead)),
         ("/settings/audit", "Audit log", Some(Scope::AuditRead)),
     ];
     let may = |scope: Option<Scope>| scope.is_none_or(|scope| viewer.may_for_all(scope));

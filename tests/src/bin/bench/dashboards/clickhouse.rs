@@ -27,7 +27,7 @@ const COPY: &str = "INSERT INTO check_results SELECT * EXCEPT (number, swing) RE
     40000 + intDiv(swing * swing, 5) AS total_us, 20000 + intDiv(swing * swing, 5) AS wait_us
 ) FROM (
     SELECT *, cityHash64(monitor, region, number) % 1000 AS swing
-    FROM check_results CROSS JOIN (SELECT number FROM numbers({from}, {count}))
+    FROM check_results CROSS JOIN numbers({from}, {count}) AS minutes
     WHERE slot = (SELECT max(slot) FROM check_results)
 )";
 /// What an ingester writes beside the rows.
@@ -36,7 +36,7 @@ const BESIDE: [&str; 3] = [
 FROM check_results WHERE slot > now64(6) - toIntervalHour(50)",
     "INSERT INTO dirty_buckets (workspace, monitor, bucket)
 SELECT DISTINCT workspace, monitor, toStartOfFifteenMinutes(slot - toIntervalMinute(15 * number))
-FROM latest_results CROSS JOIN (SELECT number FROM numbers(30 * 24 * 4 + 1))",
+FROM latest_results CROSS JOIN numbers(30 * 24 * 4 + 1) AS quarters",
     // As if these tables had been there for all the time.
     "INSERT INTO schema_versions (version, release, migrated_at)
 SELECT version, release, now64(6) - toIntervalDay(60) FROM schema_versions",
