@@ -12,8 +12,11 @@ use sonde_tests::browser::{Browser, Look};
 use demonstration::Demonstration;
 
 /// A page and its pictures' name. `{incident}` stands for one that is open.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 7] = [
     ("overview", "/"),
+    ("monitor", "/monitors/search?period=24h"),
+    ("log", "/monitors/checkout/checks"),
+    ("new-monitor", "/new/monitor"),
     ("incidents", "/incidents"),
     ("incident", "/incidents/{incident}"),
     ("sign-in", "/sign-in"),
@@ -27,7 +30,7 @@ const LOOKS: [(&str, Look); 3] = [
 ];
 
 /// Bytes: they are looked at in a README.
-const LARGEST: usize = 150_000;
+const LARGEST: usize = 250_000;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

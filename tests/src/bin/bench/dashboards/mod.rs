@@ -82,7 +82,7 @@ async fn ask_all(viewer: &Caller, rows: u64) -> anyhow::Result<()> {
     for path in PAGES {
         say(format!(
             "{} million results: {}",
-            rows / 1_000_000,
+            (rows + 500_000) / 1_000_000,
             ask(&viewer, path).await?
         ));
     }
