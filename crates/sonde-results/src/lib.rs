@@ -18,7 +18,7 @@ use sonde_core::{
 };
 
 pub use query::{
-    Bucket, CertificateSample, ChartBucket, ChartQuery, Cursor, HeatCell, LATENCY_BANDS,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, Charts, Cursor, HeatCell, LATENCY_BANDS,
     PhaseBucket, ReasonCount, ResultPage, ResultQuery, Summary, TimeRange, Usage, UsageBucket,
 };
 
@@ -116,6 +116,50 @@ pub trait Results: Send + Sync {
 
     /// One monitor's rows summed up per bucket, oldest first, without empty buckets.
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>>;
+
+    /// The summary of all regions together, or of the one that is asked for.
+    async fn summary_of(&self, query: &ChartQuery) -> Result<Summary> {
+        if query.region.is_none() {
+            return self
+                .summary(&query.workspace, &query.monitor, query.range)
+                .await;
+        }
+        let whole = ChartQuery {
+            by_region: false,
+            ..query.whole()
+        };
+        let whole = self.chart(&whole).await?.pop();
+        Ok(whole.map(|it| it.summary).unwrap_or_default())
+    }
+
+    /// [`summary_of`](Self::summary_of), and [`chart`](Self::chart) together, by region and over the whole range.
+    async fn charts(&self, query: &ChartQuery) -> Result<Charts> {
+        let together = ChartQuery {
+            by_region: false,
+            ..query.clone()
+        };
+        let by_region = ChartQuery {
+            by_region: true,
+            region: None,
+            ..query.clone()
+        };
+        let whole = by_region.whole();
+        let (summary, buckets, by_region, regions) = tokio::try_join!(
+            self.summary_of(&together),
+            self.chart(&together),
+            self.chart(&by_region),
+            self.chart(&whole),
+        )?;
+        let regions = regions.into_iter();
+        Ok(Charts {
+            summary,
+            buckets,
+            by_region,
+            regions: regions
+                .filter_map(|it| Some((it.region?, it.summary)))
+                .collect(),
+        })
+    }
 
     /// Where the time went, per bucket, oldest first, without empty buckets.
     async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>>;

@@ -122,6 +122,29 @@ pub struct ChartQuery {
     pub step: Duration,
 }
 
+impl ChartQuery {
+    /// The same in one bucket, which holds whatever there is: from 1970 to 2069.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        const CENTURY: Duration = Duration::from_hours(24 * 36_500);
+        Self {
+            step: CENTURY,
+            ..self.clone()
+        }
+    }
+}
+
+/// What one monitor's charts of outcomes and latency are drawn from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Charts {
+    pub summary: Summary,
+    pub buckets: Vec<ChartBucket>,
+    /// Of every region, whichever was asked for.
+    pub by_region: Vec<ChartBucket>,
+    /// Each region over the whole range, likewise.
+    pub regions: Vec<(Region, Summary)>,
+}
+
 /// A part of a chart: what a summary says, of this part alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChartBucket {

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use sonde_core::{CheckKey, CheckResult, MonitorId, Region, RunId, Scope, Timestamp};
 use sonde_results::{
-    ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, ResultPage, ResultQuery, Summary,
-    TimeRange,
+    ChartBucket, ChartQuery, Charts, HeatCell, PhaseBucket, ReasonCount, ResultPage, ResultQuery,
+    Summary, TimeRange,
 };
 
 use crate::access::{Access, Permit};
 use crate::{Result, ServiceError, monitors};
 
 const DAY: Duration = Duration::from_hours(24);
-/// A bucket of a chart that holds whatever there is: from 1970 to 2069.
-const CENTURY: Duration = Duration::from_hours(24 * 36_500);
 
 /// A period and the one of the same length before it.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,25 +63,41 @@ impl Access {
         region: Option<&Region>,
         range: TimeRange,
     ) -> Result<Comparison> {
+        let query = ChartQuery {
+            workspace: self.workspace().clone(),
+            monitor: monitor.clone(),
+            region: region.cloned(),
+            by_region: false,
+            range,
+            step: DAY,
+        };
         let permit = self.on_existing(monitor).await?;
-        let before = TimeRange {
-            from: range.from - range.to.since(range.from),
-            to: range.from,
-        };
-        let (results, workspace) = (permit.results(), permit.workspace());
-        let summary = async |range| {
-            if region.is_none() {
-                return results.summary(workspace, monitor, range).await;
-            }
-            let query = totals(permit, monitor, region, range);
-            let whole = results.chart(&query).await?.into_iter().next();
-            Ok(whole.map(|whole| whole.summary).unwrap_or_default())
-        };
+        let before = before(&query);
+        let (summary, previous) = tokio::try_join!(
+            permit.results().summary_of(&query),
+            permit.results().summary_of(&before),
+        )?;
         Ok(Comparison {
             range,
-            summary: summary(range).await?,
-            previous: summary(before).await?,
+            summary,
+            previous,
         })
+    }
+
+    /// One monitor's outcomes and latency over time, and how they compare; `query.workspace` is ours.
+    pub async fn charts(&self, query: ChartQuery) -> Result<(Comparison, Charts)> {
+        let (permit, query) = self.charted(query).await?;
+        let before = before(&query);
+        let (charts, previous) = tokio::try_join!(
+            permit.results().charts(&query),
+            permit.results().summary_of(&before),
+        )?;
+        let comparison = Comparison {
+            range: query.range,
+            summary: charts.summary.clone(),
+            previous,
+        };
+        Ok((comparison, charts))
     }
 
     /// The summaries of all monitors that exist, that the caller sees, and that had results in the range.
@@ -101,20 +115,6 @@ impl Access {
         let mut summaries = summaries?;
         summaries.retain(|monitor, _| permit.sees(monitor) && existing.contains(monitor));
         Ok(summaries)
-    }
-
-    /// Each region by itself, over the whole range.
-    pub async fn by_region(
-        &self,
-        monitor: &MonitorId,
-        range: TimeRange,
-    ) -> Result<Vec<ChartBucket>> {
-        let permit = self.on_existing(monitor).await?;
-        let query = ChartQuery {
-            by_region: true,
-            ..totals(permit, monitor, None, range)
-        };
-        Ok(permit.results().chart(&query).await?)
     }
 
     /// One monitor over time; `query.workspace` is ours.
@@ -175,19 +175,15 @@ impl Access {
     }
 }
 
-fn totals(
-    permit: Permit<'_>,
-    monitor: &MonitorId,
-    region: Option<&Region>,
-    range: TimeRange,
-) -> ChartQuery {
+/// The same of the period before.
+fn before(query: &ChartQuery) -> ChartQuery {
+    let TimeRange { from, to } = query.range;
     ChartQuery {
-        workspace: permit.workspace().clone(),
-        monitor: monitor.clone(),
-        region: region.cloned(),
-        by_region: false,
-        range,
-        step: CENTURY,
+        range: TimeRange {
+            from: from - to.since(from),
+            to: from,
+        },
+        ..query.clone()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     EVER, START, at, by_checker, identify, in_region, monitor, of_monitor, on_demand, query,
     region, result, rows, slots,
 };
-use crate::{ChartQuery, Results, Summary, TimeRange};
+use crate::{ChartBucket, ChartQuery, Charts, Results, Summary, TimeRange};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -204,6 +204,7 @@ impl Rows {
         if query.by_region {
             return; // which makes no difference to the others
         }
+        assert_charts(results, query).await;
         let certificates = results.certificates(query).await.unwrap();
         assert_eq!(certificates, self.certificates(query), "{query:?}");
         let heat = results.heat(query).await.unwrap();
@@ -218,6 +219,24 @@ impl Rows {
         let reasons = results.reasons(workspace, monitor, *range, region.as_ref());
         assert_eq!(reasons.await.unwrap(), self.reasons(query), "{query:?}");
     }
+}
+
+/// What is read at once is what is read one by one.
+async fn assert_charts(results: &dyn Results, query: &ChartQuery) {
+    let by_region = ChartQuery {
+        by_region: true,
+        region: None,
+        ..query.clone()
+    };
+    let whole = results.chart(&by_region.whole()).await.unwrap();
+    let region = |it: ChartBucket| (it.region.unwrap(), it.summary);
+    let expected = Charts {
+        summary: results.summary_of(query).await.unwrap(),
+        buckets: results.chart(query).await.unwrap(),
+        by_region: results.chart(&by_region).await.unwrap(),
+        regions: whole.into_iter().map(region).collect(),
+    };
+    assert_eq!(results.charts(query).await.unwrap(), expected, "{query:?}");
 }
 
 /// Counts are equal, quantiles within a hundredth and the rounding to whole microseconds.

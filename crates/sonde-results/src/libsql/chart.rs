@@ -10,7 +10,7 @@ use super::buckets::{self, ROWS};
 use super::corrupt;
 use super::read::outcome;
 use super::summary::{parse, rank, share};
-use crate::{ChartBucket, ChartQuery, Result, Summary};
+use crate::{ChartBucket, ChartQuery, Charts, Result, Summary};
 
 /// Where a row counts: the bucket's start, and the region where buckets are by region.
 type Place = (i64, String);
@@ -28,6 +28,41 @@ struct Gathered {
 }
 
 pub(super) async fn chart(connection: &Connection, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
+    let gathered = gather(connection, query).await?;
+    gathered.into_iter().map(bucket).collect()
+}
+
+/// All of them from one reading.
+pub(super) async fn charts(connection: &Connection, query: &ChartQuery) -> Result<Charts> {
+    let by_region = ChartQuery {
+        by_region: true,
+        region: None,
+        ..query.clone()
+    };
+    let by_region = gather(connection, &by_region).await?;
+    let mut all = Gathered::default();
+    let mut buckets: BTreeMap<Place, Gathered> = BTreeMap::new();
+    let mut regions: BTreeMap<String, Gathered> = BTreeMap::new();
+    for ((start, region), it) in &by_region {
+        regions.entry(region.clone()).or_default().add(it);
+        if query.region.as_ref().is_none_or(|of| of.as_str() == region) {
+            buckets.entry((*start, String::new())).or_default().add(it);
+            all.add(it);
+        }
+    }
+    let region = |(region, it): (String, Gathered)| {
+        let region = Region::new(&region).map_err(corrupt)?;
+        Ok((region, it.summed_up().0))
+    };
+    Ok(Charts {
+        summary: all.summed_up().0,
+        buckets: buckets.into_iter().map(bucket).collect::<Result<_>>()?,
+        by_region: by_region.into_iter().map(bucket).collect::<Result<_>>()?,
+        regions: regions.into_iter().map(region).collect::<Result<_>>()?,
+    })
+}
+
+async fn gather(connection: &Connection, query: &ChartQuery) -> Result<BTreeMap<Place, Gathered>> {
     let place = place(query);
     // Latencies come as one text: a row for each would cost more than all the rest.
     let sql = format!(
@@ -48,7 +83,7 @@ FROM check_results WHERE {ROWS} GROUP BY place, outcome, in_maintenance"
         Ok(())
     })
     .await?;
-    buckets.into_iter().map(bucket).collect()
+    Ok(buckets)
 }
 
 /// What rows are grouped by in a bucket.
@@ -84,23 +119,34 @@ impl Gathered {
             self.up += if outcome.is_up() { count } else { 0 };
         }
     }
+
+    fn add(&mut self, other: &Self) {
+        self.summary.ok += other.summary.ok;
+        self.summary.degraded += other.summary.degraded;
+        self.summary.failed += other.summary.failed;
+        self.summary.missed += other.summary.missed;
+        self.up += other.up;
+        self.executed += other.executed;
+        self.latencies.extend_from_slice(&other.latencies);
+    }
+
+    /// With the mean latency.
+    fn summed_up(mut self) -> (Summary, Option<u64>) {
+        self.latencies.sort_unstable();
+        self.summary.uptime = share(self.up, self.executed);
+        rank(&mut self.summary, &self.latencies);
+        let count = u64::try_from(self.latencies.len()).unwrap_or(u64::MAX);
+        let mean_us = self.latencies.iter().sum::<u64>().checked_div(count);
+        (self.summary, mean_us)
+    }
 }
 
 fn bucket(((start, region), gathered): (Place, Gathered)) -> Result<ChartBucket> {
-    let Gathered {
-        mut summary,
-        up,
-        executed,
-        mut latencies,
-    } = gathered;
-    latencies.sort_unstable();
-    summary.uptime = share(up, executed);
-    rank(&mut summary, &latencies);
-    let count = u64::try_from(latencies.len()).unwrap_or(u64::MAX);
+    let (summary, mean_us) = gathered.summed_up();
     Ok(ChartBucket {
         start: Timestamp::from_micros(start),
         region: region_of(&region)?,
-        mean_us: latencies.iter().sum::<u64>().checked_div(count),
         summary,
+        mean_us,
     })
 }

@@ -31,8 +31,8 @@ use sonde_libsql::{LocalFile, OpenError, Unavailable, blocking};
 use tokio::sync::Mutex;
 
 use crate::{
-    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result,
-    ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, Charts, HeatCell, PhaseBucket, ReasonCount,
+    Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use writer::Writer;
 
@@ -162,6 +162,12 @@ impl Results for LibsqlResults {
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
         let query = query.clone();
         self.read(async move |connection| chart::chart(connection, &query).await)
+            .await
+    }
+
+    async fn charts(&self, query: &ChartQuery) -> Result<Charts> {
+        let query = query.clone();
+        self.read(async move |connection| chart::charts(connection, &query).await)
             .await
     }
 

@@ -1,7 +1,9 @@
 //! What the page of a monitor shows, read all at once.
 
 use sonde_core::{MonitorId, Region, Scope, Timestamp};
-use sonde_results::{ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, TimeRange};
+use sonde_results::{
+    ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Summary, TimeRange,
+};
 use sonde_service::{
     Access, CertificateHistory, Comparison, MonitorView, PageQuery, ServiceError, usual_step,
 };
@@ -35,7 +37,7 @@ pub(super) struct Data {
     pub(super) buckets: Vec<ChartBucket>,
     pub(super) buckets_by_region: Vec<ChartBucket>,
     /// Each region over the whole range.
-    pub(super) totals: Vec<ChartBucket>,
+    pub(super) totals: Vec<(Region, Summary)>,
     pub(super) phases: Vec<PhaseBucket>,
     pub(super) heat: Vec<HeatCell>,
     pub(super) reasons: Vec<ReasonCount>,
@@ -78,30 +80,13 @@ impl Data {
     ) -> Result<Self, PageError> {
         let view = access.monitor_view(id).await?;
         let region = asked.region();
-        let by_region = ChartQuery {
-            by_region: true,
-            ..query(access, id, None, range)
-        };
         let all = PageQuery {
             after: None,
             limit: MOST_OTHERS,
         };
         let of_region = query(access, id, region.clone(), range);
-        let (
-            comparison,
-            buckets,
-            buckets_by_region,
-            totals,
-            phases,
-            heat,
-            reasons,
-            maintained,
-            others,
-        ) = tokio::try_join!(
-            access.summary(id, region.as_ref(), range),
-            access.chart(of_region.clone()),
-            access.chart(by_region),
-            access.by_region(id, range),
+        let ((comparison, charts), phases, heat, reasons, maintained, others) = tokio::try_join!(
+            access.charts(of_region.clone()),
             access.phases(of_region.clone()),
             access.heat(of_region.clone()),
             access.reasons(id, range, region.as_ref()),
@@ -126,7 +111,7 @@ impl Data {
             title,
         }));
         let mut regions = view.monitor.regions.clone();
-        for seen in totals.iter().filter_map(|it| it.region.as_ref()) {
+        for (seen, _) in &charts.regions {
             if !regions.contains(seen) {
                 regions.push(seen.clone());
             }
@@ -138,9 +123,9 @@ impl Data {
             regions,
             region,
             comparison,
-            buckets,
-            buckets_by_region,
-            totals,
+            buckets: charts.buckets,
+            buckets_by_region: charts.by_region,
+            totals: charts.regions,
             phases,
             heat,
             reasons,

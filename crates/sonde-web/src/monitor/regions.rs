@@ -20,11 +20,8 @@ pub(super) struct RegionRow {
 
 pub(super) fn rows(data: &Data, now: Timestamp) -> Vec<RegionRow> {
     let rows = data.regions.iter().map(|region| {
-        let total = data
-            .totals
-            .iter()
-            .find(|it| it.region.as_ref() == Some(region));
-        let summary = total.map(|it| it.summary.clone()).unwrap_or_default();
+        let total = data.totals.iter().find(|(of, _)| of == region);
+        let summary = total.map(|(_, it)| it.clone()).unwrap_or_default();
         let latest = data.view.latest.iter().find(|it| it.region == *region);
         let of_region = data.buckets_by_region.iter();
         let of_region = of_region.filter(|it| it.region.as_ref() == Some(region));
