@@ -132,11 +132,16 @@ pub fn set_up_token(log: &str) -> String {
 
 /// The first owner.
 pub async fn set_up(server: &Running) -> Caller {
+    set_up_at(&server.url(""), server).await
+}
+
+/// The same where the API is served elsewhere than what is asked whether it is well.
+pub async fn set_up_at(base: &str, server: &Running) -> Caller {
     wait_until(PATIENCE, async || server.log().contains("sonde_setup_")).await;
     let token = set_up_token(&server.log());
     let body =
         json!({ "token": token, "email": "ada@example.org", "name": "Ada", "password": PASSWORD });
-    Caller::of(server.url("")).session("/v1/setup", &body).await
+    Caller::of(base).session("/v1/setup", &body).await
 }
 
 /// `sonde up` in a folder with one monitor of a target that nobody answers at, and its owner.

@@ -204,6 +204,18 @@ impl Running {
         format!("{}{path}", self.address)
     }
 
+    /// Where it says that its API is served.
+    ///
+    /// # Panics
+    /// When it does not say so.
+    pub fn api(&self) -> String {
+        let log = self.log();
+        let line = log
+            .lines()
+            .find_map(|line| line.strip_prefix("  API      "));
+        line.expect("an API says where it is").to_owned()
+    }
+
     pub fn pid(&self) -> u32 {
         self.pid.as_raw().cast_unsigned()
     }

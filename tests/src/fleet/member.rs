@@ -184,11 +184,7 @@ impl Member {
 
     /// Where an API is served.
     pub fn api(&self) -> String {
-        let log = self.running().log();
-        let line = log
-            .lines()
-            .find_map(|line| line.strip_prefix("  API      "));
-        line.expect("an API says where it is").to_owned()
+        self.running().api()
     }
 
     /// All that it has printed, also before it was started again.

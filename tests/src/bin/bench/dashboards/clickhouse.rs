@@ -46,6 +46,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let components = Components::start().await?;
     let mut fleet = Fleet::create(&components, "fra,iad").await?;
     fleet.set("SONDE_REQUESTS_PER_MINUTE", "1000000".to_owned());
+    fleet.set("SONDE_LISTEN", "127.0.0.1:0".to_owned());
     fleet.load(&configuration("fra")).await?;
     let started = Instant::now();
     let rows = fill(&fleet).await?;
@@ -54,7 +55,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         started.elapsed().as_secs_f64()
     ));
     let server = fleet.start("api", "api", "fra").await?;
-    let owner = api::set_up(&server.running).await;
+    let owner = api::set_up_at(&server.running.api(), &server.running).await;
     ask_all(&owner, rows).await?;
     let ended = server.running.terminate().await;
     ensure!(ended.success(), "it ends well");
