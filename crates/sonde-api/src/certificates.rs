@@ -1,11 +1,11 @@
 //! `/v1/monitors/{id}/certificates`: which certificates a target showed, and when it changed to another.
 
 use axum::Json;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sonde_core::{MonitorId, Region, Timestamp};
 use sonde_results::{CertificateSample, ChartQuery};
 use sonde_service::{Renewal, Served, days_left, usual_step};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -14,24 +14,10 @@ use crate::caller::Caller;
 use crate::charts::micros;
 use crate::extract::{Id, Query};
 use crate::problem::ApiError;
-use crate::results::range;
+use crate::results::{PlaceParameters, range};
 
 pub(crate) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(certificates))
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct CertificateParameters {
-    /// RFC 3339; a day before `to` when absent.
-    #[param(value_type = Option<String>, format = DateTime)]
-    from: Option<Timestamp>,
-    /// RFC 3339; now when absent. Not included.
-    #[param(value_type = Option<String>, format = DateTime)]
-    to: Option<Timestamp>,
-    #[param(value_type = Option<String>)]
-    region: Option<Region>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -103,22 +89,23 @@ pub(crate) struct SampleBody {
 
 /// Which certificates a target showed over time, from when to when, and when it was renewed.
 #[utoipa::path(get, path = "/v1/monitors/{id}/certificates", tag = "results",
-    params(("id" = String, Path), CertificateParameters),
+    params(("id" = String, Path), PlaceParameters),
     extensions(("x-required-scope" = json!("results:read"))),
     responses((status = 200, body = CertificateList)))]
 async fn certificates(
     Caller(access): Caller,
     Id(monitor): Id<MonitorId>,
-    Query(asked): Query<CertificateParameters>,
+    Query(asked): Query<PlaceParameters>,
 ) -> Result<Json<CertificateList>, ApiError> {
     let range = range(&access, asked.from, asked.to)?;
+    let step = usual_step(range);
     let query = ChartQuery {
         workspace: access.workspace().clone(),
         monitor: monitor.clone(),
         region: asked.region,
         by_region: true,
         range,
-        step: usual_step(range),
+        step,
     };
     let history = access.certificates(query).await?;
     let served = history.served();
@@ -127,7 +114,7 @@ async fn certificates(
         monitor,
         from: range.from,
         to: range.to,
-        step_us: micros(history.step),
+        step_us: micros(step),
         certificates: served.iter().map(CertificateBody::from).collect(),
         renewals: renewals.iter().map(RenewalBody::from).collect(),
         samples: history.samples.iter().map(SampleBody::from).collect(),

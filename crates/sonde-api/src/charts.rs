@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::extract::{Id, Query};
 use crate::openapi::{OutcomeName, PhasesBody};
 use crate::problem::ApiError;
-use crate::results::{Numbers, range};
+use crate::results::{Numbers, PlaceParameters, range};
 
 const DAY: Duration = Duration::from_hours(24);
 const DEFAULT_DAYS: u32 = 90;
@@ -79,20 +79,6 @@ struct HeatParameters {
     /// A bucket's length, as in `5m`; a hundredth of the range, rounded up to what people use, when absent.
     #[param(example = "15m")]
     step: Option<String>,
-}
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ReasonParameters {
-    /// RFC 3339; a day before `to` when absent.
-    #[param(value_type = Option<String>, format = DateTime)]
-    from: Option<Timestamp>,
-    /// RFC 3339; now when absent. Not included.
-    #[param(value_type = Option<String>, format = DateTime)]
-    to: Option<Timestamp>,
-    #[param(value_type = Option<String>)]
-    region: Option<Region>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -333,13 +319,13 @@ async fn heatmap(
 
 /// Why checks were not ok, the most frequent reason first.
 #[utoipa::path(get, path = "/v1/monitors/{id}/reasons", tag = "results",
-    params(("id" = String, Path), ReasonParameters),
+    params(("id" = String, Path), PlaceParameters),
     extensions(("x-required-scope" = json!("results:read"))),
     responses((status = 200, body = ReasonList)))]
 async fn reasons(
     Caller(access): Caller,
     Id(monitor): Id<MonitorId>,
-    Query(asked): Query<ReasonParameters>,
+    Query(asked): Query<PlaceParameters>,
 ) -> Result<Json<ReasonList>, ApiError> {
     let range = range(&access, asked.from, asked.to)?;
     let counts = access.reasons(&monitor, range, asked.region.as_ref());

@@ -76,16 +76,16 @@ struct RangeParameters {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct SummaryParameters {
+pub(crate) struct PlaceParameters {
     /// RFC 3339; a day before `to` when absent.
     #[param(value_type = Option<String>, format = DateTime)]
-    from: Option<Timestamp>,
+    pub(crate) from: Option<Timestamp>,
     /// RFC 3339; now when absent. Not included.
     #[param(value_type = Option<String>, format = DateTime)]
-    to: Option<Timestamp>,
-    /// All together when absent.
+    pub(crate) to: Option<Timestamp>,
+    /// All regions when absent.
     #[param(value_type = Option<String>)]
-    region: Option<Region>,
+    pub(crate) region: Option<Region>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -188,13 +188,13 @@ async fn list(
 
 /// What the results of a range add up to, and those of the range before it.
 #[utoipa::path(get, path = "/v1/monitors/{id}/summary", tag = "results",
-    params(("id" = String, Path), SummaryParameters),
+    params(("id" = String, Path), PlaceParameters),
     extensions(("x-required-scope" = json!("results:read"))),
     responses((status = 200, body = SummaryBody)))]
 async fn summary(
     Caller(access): Caller,
     Id(monitor): Id<MonitorId>,
-    Query(asked): Query<SummaryParameters>,
+    Query(asked): Query<PlaceParameters>,
 ) -> Result<Json<SummaryBody>, ApiError> {
     let range = range(&access, asked.from, asked.to)?;
     let found = access

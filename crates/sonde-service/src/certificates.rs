@@ -1,7 +1,6 @@
 //! Which certificates a target showed: from when to when, and when one took the place of another.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use sonde_core::{CertificateDetail, Region, Timestamp};
 use sonde_results::{CertificateSample, ChartQuery};
@@ -14,7 +13,6 @@ const DAY_US: i64 = 86_400_000_000;
 /// A range, looked at once per step and region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateHistory {
-    pub step: Duration,
     /// Oldest first; a step in which a region saw none has no sample.
     pub samples: Vec<CertificateSample>,
 }
@@ -82,10 +80,8 @@ pub fn days_left(leaf: &CertificateDetail, at: Timestamp) -> i64 {
 impl Access {
     /// Which certificates a monitor's target showed, by region; `query.workspace` is ours.
     pub async fn certificates(&self, query: ChartQuery) -> Result<CertificateHistory> {
-        let step = query.step;
         let (permit, query) = self.charted(query).await?;
         Ok(CertificateHistory {
-            step,
             samples: permit.results().certificates(&query).await?,
         })
     }
@@ -115,7 +111,6 @@ mod tests {
     #[test]
     fn what_is_renewed_in_one_region_is_still_the_old_in_another() {
         let history = CertificateHistory {
-            step: Duration::from_hours(1),
             samples: vec![
                 sample(0, "fra", "old"),
                 sample(0, "iad", "old"),

@@ -189,7 +189,6 @@ async fn certificates(
         return access.certificates(query).await;
     }
     Ok(CertificateHistory {
-        step: query.step,
         samples: Vec::new(),
     })
 }
