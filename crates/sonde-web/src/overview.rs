@@ -17,7 +17,7 @@ use sonde_store::{Incident, IncidentQuery};
 
 use crate::asked::Asked;
 use crate::chart::strip::{self, DAY, STEP};
-use crate::history::Buckets;
+use crate::history::Day;
 use crate::viewer::{Place, Shell, Viewer};
 use crate::{PageError, Pages, format, html, incident};
 
@@ -128,8 +128,7 @@ struct RegionDot {
 /// What rows are made of.
 struct Known {
     now: Timestamp,
-    history: Arc<Buckets>,
-    summaries: Arc<HashMap<MonitorId, sonde_results::Summary>>,
+    day: Arc<Day>,
     /// The newest incident of each monitor.
     newest: HashMap<MonitorId, Incident>,
 }
@@ -289,7 +288,7 @@ impl Filters {
 impl Known {
     async fn read(pages: &Pages, viewer: &Viewer) -> Result<Self, PageError> {
         let access = &viewer.access;
-        let (history, summaries) = pages.history.get(access).await?;
+        let day = pages.history.get(access).await?;
         let grant = access.grant();
         let mut newest = HashMap::new();
         if grant.scopes.contains(&Scope::AlertsRead) && grant.only.is_none() {
@@ -305,8 +304,7 @@ impl Known {
         }
         Ok(Self {
             now: pages.service.now(),
-            history,
-            summaries,
+            day,
             newest,
         })
     }
@@ -334,8 +332,17 @@ impl Known {
         let monitor = &view.monitor;
         let last = view.last();
         let why = last.filter(|_| !matches!(view.state, State::Up | State::Paused));
-        let buckets = self.history.get(&monitor.id).map_or(&[][..], Vec::as_slice);
-        let summary = self.summaries.get(&monitor.id).cloned().unwrap_or_default();
+        let buckets = self
+            .day
+            .buckets
+            .get(&monitor.id)
+            .map_or(&[][..], Vec::as_slice);
+        let summary = self
+            .day
+            .summaries
+            .get(&monitor.id)
+            .cloned()
+            .unwrap_or_default();
         Row {
             id: monitor.id.to_string(),
             name: monitor.name.clone(),
@@ -429,8 +436,7 @@ mod tests {
     fn known() -> Known {
         Known {
             now: CheckResult::sample().slot + Duration::from_secs(7),
-            history: Arc::default(),
-            summaries: Arc::default(),
+            day: Arc::default(),
             newest: HashMap::new(),
         }
     }
