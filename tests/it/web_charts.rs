@@ -1,9 +1,9 @@
-//! What a pointer finds on a chart: the numbers of the chart's own table at that moment, and a way to look closer.
+//! What a pointer finds on a chart, and who has none: the numbers of the chart's own table at that moment, and a way to look closer.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use sonde_tests::browser::Browser;
+use sonde_tests::browser::{Browser, Key};
 use sonde_tests::wait_until;
 
 use crate::up_dashboards::{DAY, machine, rows};
@@ -122,4 +122,72 @@ async fn a_drag_looks_closer_and_a_click_does_not() {
     let closer = seen(&browser, CHART, "latency").await;
     assert_eq!((&closer["from"], &closer["to"]), (&asked[0], &asked[1]));
     assert!(scene.up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn arrow_keys_find_what_a_pointer_finds() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let up = machine(folder.path(), &rows()).await;
+    browser.open(&up.url("/")).await;
+    let path = format!("/monitors/shop?{DAY}&p=50&p=95");
+    browser.open(&up.url(&path)).await;
+    let chart = seen(&browser, CHART, "latency").await;
+    let table = chart["rows"].as_array().unwrap();
+    let last = table.len() - 1;
+    let shown = async || {
+        let shown = seen(&browser, SHOWN, "latency").await;
+        let shown = shown.as_array().map(|it| it[1..].to_vec());
+        shown.map(|it| {
+            table
+                .iter()
+                .position(|row| row.as_array().unwrap()[1..] == it)
+        })
+    };
+    let focus = "document.querySelector('#latency .canvas').focus()";
+    browser.run(focus, Vec::new()).await;
+    assert_eq!(shown().await, None);
+    for (key, times, place) in [
+        (Key::Left, 1, last),
+        (Key::Left, 3, last - 3),
+        (Key::Right, 1, last - 2),
+        (Key::Home, 1, 0),
+        (Key::Left, 1, 0),
+        (Key::Right, 2, 2),
+        (Key::End, 1, last),
+        (Key::Right, 1, last),
+    ] {
+        browser.press(None, key, times).await;
+        assert_eq!(shown().await, Some(Some(place)), "{key:?}");
+    }
+    browser.press(None, Key::Escape, 1).await;
+    assert_eq!(shown().await, None);
+    // Without a choice there is nothing to look closer at.
+    browser.press(None, Key::Home, 1).await;
+    browser.press(None, Key::Enter, 1).await;
+    assert_eq!(
+        browser.run("return location.href", Vec::new()).await,
+        up.url(&path)
+    );
+
+    browser.press(None, Key::Right, 10).await;
+    browser.press(Some(Key::Shift), Key::Right, 20).await;
+    browser.press(None, Key::Enter, 1).await;
+    let asked = || browser.run("return location.search.includes('from=')", Vec::new());
+    wait_until(PATIENCE, async || asked().await == true).await;
+    browser.find("#latency svg.chart").await;
+    let closer = seen(&browser, CHART, "latency").await;
+    let [begin, end] = ["from", "to"].map(|name| number(&chart[name]));
+    for (name, place) in [("from", 10), ("to", 30)] {
+        let expected = begin + (end - begin) * number(&table[place][0]) / 100.0;
+        let chosen = number(&closer[name]);
+        assert!(
+            (chosen - expected).abs() <= 1_000_000.0,
+            "{name}: {chosen}, not {expected}"
+        );
+    }
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    assert!(up.terminate().await.success());
 }

@@ -1,5 +1,5 @@
-// A line under the pointer with the numbers of that moment, and a drag that looks closer. Numbers are those of the table
-// below each chart; without this script they are read there.
+// A line under the pointer, or where arrow keys led, with the numbers of that moment; a drag, or Shift and Enter, looks closer.
+// Numbers are those of the table below each chart; without this script they are read there.
 // Where no period can be chosen, there is nothing closer to look at.
 const zooms = document.querySelector(".segmented") !== null;
 for (const figure of document.querySelectorAll("figure.figure")) follow(figure);
@@ -20,7 +20,9 @@ function follow(figure) {
   const top = Number(chart.dataset.top);
   const height = Number(chart.dataset.height);
   for (const part of [cursor, chosen]) Object.assign(part.style, { top: `${top}px`, height: `${height}px` });
+  // Where what is chosen begins, as a share of the width, and the row that is shown.
   let begin = null;
+  let shown = -1;
 
   const share = (event) => {
     const box = chart.getBoundingClientRect();
@@ -29,33 +31,62 @@ function follow(figure) {
   const hide = () => {
     cursor.hidden = tip.hidden = chosen.hidden = true;
     begin = null;
+    shown = -1;
   };
   hide();
 
+  // A row, and what is chosen up to a place, which is the row's where nothing else is said.
+  const look = (place, at = rows[place].x / 100) => {
+    const row = rows[place];
+    shown = place;
+    cursor.hidden = tip.hidden = false;
+    cursor.style.left = `${row.x}%`;
+    show(tip, names, row);
+    tip.style.left = row.x < 50 ? `calc(${row.x}% + 10px)` : "auto";
+    tip.style.right = row.x < 50 ? "auto" : `calc(${100 - row.x}% + 10px)`;
+    chosen.hidden = begin === null;
+    if (begin === null) return;
+    chosen.style.left = `${Math.min(begin, at) * 100}%`;
+    chosen.style.width = `${Math.abs(at - begin) * 100}%`;
+  };
+  const choose = (end) => {
+    if (begin !== null && Math.abs(end - begin) > 0.01) closer(chart, Math.min(begin, end), Math.max(begin, end));
+    begin = null;
+    chosen.hidden = true;
+  };
+
   canvas.addEventListener("pointermove", (event) => {
     const at = share(event);
-    const nearest = rows.reduce((a, b) => (Math.abs(b.x - at * 100) < Math.abs(a.x - at * 100) ? b : a));
-    cursor.hidden = tip.hidden = false;
-    cursor.style.left = `${nearest.x}%`;
-    show(tip, names, nearest);
-    tip.style.left = nearest.x < 50 ? `calc(${nearest.x}% + 10px)` : "auto";
-    tip.style.right = nearest.x < 50 ? "auto" : `calc(${100 - nearest.x}% + 10px)`;
-    if (begin !== null) {
-      chosen.hidden = false;
-      chosen.style.left = `${Math.min(begin, at) * 100}%`;
-      chosen.style.width = `${Math.abs(at - begin) * 100}%`;
-    }
+    const distance = (row) => Math.abs(row.x - at * 100);
+    look(rows.reduce((best, row, place) => (distance(row) < distance(rows[best]) ? place : best), 0), at);
   });
   canvas.addEventListener("pointerdown", (event) => {
     if (zooms && event.button === 0 && event.pointerType === "mouse") begin = share(event);
   });
-  canvas.addEventListener("pointerup", (event) => {
-    const end = share(event);
-    if (begin !== null && Math.abs(end - begin) > 0.01) closer(chart, Math.min(begin, end), Math.max(begin, end));
-    begin = null;
-    chosen.hidden = true;
-  });
+  canvas.addEventListener("pointerup", (event) => choose(share(event)));
   canvas.addEventListener("pointerleave", hide);
+
+  const last = rows.length - 1;
+  const keys = {
+    ArrowLeft: () => (shown < 0 ? last : Math.max(shown - 1, 0)),
+    ArrowRight: () => Math.min(shown + 1, last),
+    Home: () => 0,
+    End: () => last,
+  };
+  canvas.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return hide();
+    if (event.key === "Enter" && shown >= 0) return choose(rows[shown].x / 100);
+    if (!(event.key in keys) || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    if (!event.shiftKey || !zooms) begin = null;
+    else if (shown >= 0) begin ??= rows[shown].x / 100;
+    look(keys[event.key]());
+  });
+  canvas.addEventListener("blur", hide);
+  canvas.tabIndex = 0;
+  canvas.setAttribute("role", "group");
+  canvas.setAttribute("aria-label", `${chart.getAttribute("aria-label")}: arrow keys tell its numbers`);
+  tip.setAttribute("role", "status");
 }
 
 function add(canvas, name) {

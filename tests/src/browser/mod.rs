@@ -5,13 +5,13 @@
 mod network;
 mod soundness;
 
+use std::iter;
 use std::time::Duration;
 
 use fantoccini::actions::{
     InputSource, KeyAction, KeyActions, MOUSE_BUTTON_LEFT, MouseActions, PointerAction,
 };
 use fantoccini::elements::Element;
-use fantoccini::key::Key;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use crate::services::{self, Chromedriver};
 use crate::wait::comes_within;
 
+pub use fantoccini::key::Key;
 pub use network::Request;
 pub use soundness::{Fault, Soundness};
 
@@ -233,17 +234,22 @@ impl Browser {
         assert!(comes.await, "{shown} is shown, not {path}");
     }
 
-    /// Presses Tab so often.
-    pub async fn tab(&self, times: usize) {
-        let tab = char::from(Key::Tab);
-        let mut keys = KeyActions::new("keyboard".to_owned());
-        for _ in 0..times {
-            keys = keys
-                .then(KeyAction::Down { value: tab })
-                .then(KeyAction::Up { value: tab });
-        }
-        let pressed = self.client.perform_actions(keys);
-        self.ask("press Tab", pressed).await;
+    /// Presses a key so often, while another one is held.
+    pub async fn press(&self, held: Option<Key>, key: Key, times: usize) {
+        let held = held.map(char::from);
+        let value = char::from(key);
+        let stroke = [KeyAction::Down { value }, KeyAction::Up { value }];
+        let begin = held.map(|value| KeyAction::Down { value });
+        let end = held.map(|value| KeyAction::Up { value });
+        let strokes = iter::repeat_n(stroke, times).flatten();
+        let keys = KeyActions::new("keyboard".to_owned());
+        let keys = begin
+            .into_iter()
+            .chain(strokes)
+            .chain(end)
+            .fold(keys, KeyActions::then);
+        self.ask("press keys", self.client.perform_actions(keys))
+            .await;
     }
 
     /// Moves the mouse to a place in the window.

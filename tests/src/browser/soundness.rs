@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::{Browser, Request};
+use super::{Browser, Key, Request};
 use crate::services;
 
 /// Of the document and all that it needs but pictures, as they come over the network.
@@ -116,10 +116,8 @@ impl Soundness {
     async fn focus(&self) -> Vec<Fault> {
         let begin = "return soundness.beginFocus(arguments[0])";
         let count = self.browser.run(begin, vec![json!(MOST_TABS)]).await;
-        let count = count.as_u64().unwrap_or_default();
-        self.browser
-            .tab(usize::try_from(count).unwrap_or(MOST_TABS))
-            .await;
+        let times = usize::try_from(count.as_u64().unwrap_or_default()).unwrap_or(MOST_TABS);
+        self.browser.press(None, Key::Tab, times).await;
         self.strings("focus", "return soundness.endFocus()").await
     }
 
