@@ -1,23 +1,58 @@
 //! What is asked of a connection, whether it leads to a file, a replica or the primary: each is one statement, so each
 //! sees one state of the store.
 
-use sonde_core::{Monitor, MonitorId, PackedMonitor, Packer, Region, WorkspaceId};
+use serde::Deserialize;
+use sonde_core::{Monitor, MonitorId, PackedMonitor, Packer, Region, Timestamp, WorkspaceId};
 use sonde_libsql::libsql::{Connection, Row, Rows};
 use sonde_seal::SealingKeys;
 
 use super::{resources, unavailable};
-use crate::{Changes, MaintenanceChange, Monitors, Result, Revision, StoreError, Stored};
+use crate::{Changes, MaintenanceChange, Meta, Monitors, Result, Revision, StoreError, Stored};
 
-const MONITOR: &str =
-    "SELECT id, body, sealed, version, managed_by, created_us, updated_us FROM resources
-        WHERE workspace = ?1 AND kind = 'monitor'";
+/// Over HTTP a row costs as much as some kilobytes: so many monitors come in one.
+const IN_ONE_ROW: u32 = 200;
+
+#[derive(Deserialize)]
+struct Listed {
+    place: u64,
+    id: String,
+    body: String,
+    sealed: Option<String>,
+    version: u64,
+    managed_by: Option<String>,
+    created_us: i64,
+    updated_us: i64,
+}
+
+/// Those of workspace `?1` that `which` leaves, for [`gather`].
+fn monitors_sql(which: &str, order: &str) -> String {
+    let columns = [
+        "place",
+        "id",
+        "body",
+        "sealed",
+        "version",
+        "managed_by",
+        "created_us",
+        "updated_us",
+    ];
+    let fields = columns.map(|column| format!("'{column}', {column}"));
+    format!(
+        "SELECT json_group_array(json_object({})) FROM (
+    SELECT *, row_number() OVER (ORDER BY {order}) AS place FROM (
+        SELECT * FROM resources WHERE workspace = ?1 AND kind = 'monitor' {which}
+    )
+) GROUP BY place / {IN_ONE_ROW}",
+        fields.join(", ")
+    )
+}
 
 pub(super) async fn monitors(
     connection: &Connection,
     workspace: &WorkspaceId,
     keys: &SealingKeys,
 ) -> Result<Monitors> {
-    let sql = format!("{MONITOR} ORDER BY position");
+    let sql = monitors_sql("", "position");
     let rows = connection.query(&sql, [workspace.as_str()]).await?;
     let (found, _) = gather(rows, keys).await?;
     Ok(found)
@@ -31,12 +66,13 @@ pub(super) async fn monitors_after(
     limit: u32,
     keys: &SealingKeys,
 ) -> Result<Monitors> {
-    let sql = format!("{MONITOR} AND id > ?2 ORDER BY id LIMIT ?3");
+    let sql = monitors_sql("AND id > ?2 ORDER BY id LIMIT ?3", "id");
     let parameters = (workspace.as_str(), after, limit);
     let rows = connection.query(&sql, parameters).await?;
-    let (mut found, ids) = gather(rows, keys).await?;
-    let full = ids.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-    found.next = ids.into_iter().next_back().filter(|_| full);
+    let (mut found, last) = gather(rows, keys).await?;
+    let read = found.monitors.len() + found.unreadable.len();
+    let full = read >= usize::try_from(limit).unwrap_or(usize::MAX);
+    found.next = last.filter(|_| full);
     Ok(found)
 }
 
@@ -47,23 +83,10 @@ pub(super) async fn monitors_named(
     keys: &SealingKeys,
 ) -> Result<Monitors> {
     let ids = serde_json::to_string(ids).map_err(unavailable)?;
-    let sql = format!("{MONITOR} AND id IN (SELECT value FROM json_each(?2)) ORDER BY id");
+    let sql = monitors_sql("AND id IN (SELECT value FROM json_each(?2))", "id");
     let rows = connection.query(&sql, (workspace.as_str(), ids)).await?;
     let (found, _) = gather(rows, keys).await?;
     Ok(found)
-}
-
-/// From rows of [`MONITOR`], and the ids of all of them.
-async fn gather(mut rows: Rows, keys: &SealingKeys) -> Result<(Monitors, Vec<String>)> {
-    let (mut found, mut ids) = (Monitors::default(), Vec::new());
-    while let Some(row) = rows.next().await? {
-        ids.push(row.get(0)?);
-        match stored(&row, keys) {
-            Ok(monitor) => found.monitors.push(monitor),
-            Err(error) => found.unreadable.push(error),
-        }
-    }
-    Ok((found, ids))
 }
 
 pub(super) async fn monitor(
@@ -72,19 +95,43 @@ pub(super) async fn monitor(
     id: &MonitorId,
     keys: &SealingKeys,
 ) -> Result<Option<Stored<Monitor>>> {
-    let sql = format!("{MONITOR} AND id = ?2");
+    let sql = monitors_sql("AND id = ?2", "id");
     let params = [workspace.as_str(), id.as_str()];
-    let mut rows = connection.query(&sql, params).await?;
-    let row = rows.next().await?;
-    row.map(|row| stored(&row, keys)).transpose()
+    let rows = connection.query(&sql, params).await?;
+    let (mut found, _) = gather(rows, keys).await?;
+    match found.unreadable.pop() {
+        Some(error) => Err(error),
+        None => Ok(found.monitors.pop()),
+    }
 }
 
-/// From the columns of [`MONITOR`].
-fn stored(row: &Row, keys: &SealingKeys) -> Result<Stored<Monitor>> {
-    let sealed: Option<String> = row.get(2)?;
+/// What [`monitors_sql`] selects, and the id of the last one.
+async fn gather(mut rows: Rows, keys: &SealingKeys) -> Result<(Monitors, Option<String>)> {
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().await? {
+        let listed: Vec<Listed> = serde_json::from_str(row.get_str(0)?).map_err(unavailable)?;
+        all.extend(listed);
+    }
+    all.sort_by_key(|listed| listed.place);
+    let mut found = Monitors::default();
+    for listed in &all {
+        match stored(listed, keys) {
+            Ok(monitor) => found.monitors.push(monitor),
+            Err(error) => found.unreadable.push(error),
+        }
+    }
+    Ok((found, all.pop().map(|last| last.id)))
+}
+
+fn stored(listed: &Listed, keys: &SealingKeys) -> Result<Stored<Monitor>> {
     Ok(Stored {
-        value: parse(row.get_str(0)?, row.get_str(1)?, sealed.as_deref(), keys)?,
-        meta: resources::meta(row, 3)?,
+        value: parse(&listed.id, &listed.body, listed.sealed.as_deref(), keys)?,
+        meta: Meta {
+            version: listed.version,
+            managed_by: listed.managed_by.clone(),
+            created_at: Timestamp::from_micros(listed.created_us),
+            updated_at: Timestamp::from_micros(listed.updated_us),
+        },
     })
 }
 
