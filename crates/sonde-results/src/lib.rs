@@ -132,34 +132,9 @@ pub trait Results: Send + Sync {
         Ok(whole.map(|it| it.summary).unwrap_or_default())
     }
 
-    /// [`summary_of`](Self::summary_of), and [`chart`](Self::chart) together, by region and over the whole range.
-    async fn charts(&self, query: &ChartQuery) -> Result<Charts> {
-        let together = ChartQuery {
-            by_region: false,
-            ..query.clone()
-        };
-        let by_region = ChartQuery {
-            by_region: true,
-            region: None,
-            ..query.clone()
-        };
-        let whole = by_region.whole();
-        let (summary, buckets, by_region, regions) = tokio::try_join!(
-            self.summary_of(&together),
-            self.chart(&together),
-            self.chart(&by_region),
-            self.chart(&whole),
-        )?;
-        let regions = regions.into_iter();
-        Ok(Charts {
-            summary,
-            buckets,
-            by_region,
-            regions: regions
-                .filter_map(|it| Some((it.region?, it.summary)))
-                .collect(),
-        })
-    }
+    /// [`summary_of`](Self::summary_of), [`heat`](Self::heat), and [`chart`](Self::chart) together, by region and over the
+    /// whole range.
+    async fn charts(&self, query: &ChartQuery) -> Result<Charts>;
 
     /// Where the time went, per bucket, oldest first, without empty buckets.
     async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>>;

@@ -143,6 +143,7 @@ pub struct Charts {
     pub by_region: Vec<ChartBucket>,
     /// Each region over the whole range, likewise.
     pub regions: Vec<(Region, Summary)>,
+    pub heat: Vec<HeatCell>,
 }
 
 /// A part of a chart: what a summary says, of this part alone.
@@ -183,8 +184,14 @@ pub struct HeatCell {
     pub count: u64,
 }
 
-/// The band of a latency, as SQL that both stores read.
-pub(crate) fn band_of(latency: &str) -> String {
+/// How many of [`LATENCY_BANDS`] a latency reached.
+pub(crate) fn band_of(latency_us: u64) -> u8 {
+    let reached = LATENCY_BANDS.partition_point(|bound| *bound <= latency_us);
+    u8::try_from(reached).unwrap_or(u8::MAX)
+}
+
+/// The same as SQL.
+pub(crate) fn band_sql(latency: &str) -> String {
     let below = LATENCY_BANDS.iter().enumerate();
     let below = below.map(|(band, bound)| format!("WHEN {latency} < {bound} THEN {band} "));
     let last = LATENCY_BANDS.len();

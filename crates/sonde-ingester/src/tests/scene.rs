@@ -17,7 +17,7 @@ use sonde_queue::{
 };
 use sonde_results::libsql::LibsqlResults;
 use sonde_results::{
-    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, Charts, HeatCell, PhaseBucket, ReasonCount,
     ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use tempfile::TempDir;
@@ -120,6 +120,10 @@ impl Results for Unwell {
 
     async fn chart(&self, query: &ChartQuery) -> Answer<Vec<ChartBucket>> {
         self.store.chart(query).await
+    }
+
+    async fn charts(&self, query: &ChartQuery) -> Answer<Charts> {
+        self.store.charts(query).await
     }
 
     async fn phases(&self, query: &ChartQuery) -> Answer<Vec<PhaseBucket>> {

@@ -8,7 +8,7 @@ use super::ClickhouseResults;
 use super::chart::{region_of, step_of};
 use super::rollup::{MEASURED, PHASES};
 use super::statistics::{Scope, start_of};
-use crate::query::band_of;
+use crate::query::band_sql;
 use crate::{ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, TimeRange};
 
 /// Phases in the order of [`PHASES`].
@@ -63,7 +63,7 @@ GROUP BY start, place) WHERE arraySum(counts) > 0 ORDER BY start, place",
             "SELECT ?fields FROM (SELECT {} AS start, {} AS band, count() AS count
 FROM {} AND {MEASURED} GROUP BY start, band) ORDER BY start, band",
             start_of(step_of(query)),
-            band_of("assumeNotNull(total_us)"),
+            band_sql("assumeNotNull(total_us)"),
             Scope::of_chart(query).all_rows()
         );
         let query = self.client.query(&sql);

@@ -40,8 +40,8 @@ use sonde_core::{
 };
 
 use crate::{
-    Bucket, CertificateSample, ChartBucket, ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result,
-    ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
+    Bucket, CertificateSample, ChartBucket, ChartQuery, Charts, HeatCell, PhaseBucket, ReasonCount,
+    Result, ResultPage, ResultQuery, Results, ResultsError, Summary, TimeRange, Usage,
 };
 use error::{Failure, unavailable};
 use schema::Dialect;
@@ -203,6 +203,10 @@ impl Results for ClickhouseResults {
 
     async fn chart(&self, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
         self.read_chart(query).await
+    }
+
+    async fn charts(&self, query: &ChartQuery) -> Result<Charts> {
+        self.read_charts(query).await
     }
 
     async fn phases(&self, query: &ChartQuery) -> Result<Vec<PhaseBucket>> {

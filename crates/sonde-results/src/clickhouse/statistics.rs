@@ -306,13 +306,11 @@ FROM check_results FINAL WHERE {} AND {which} GROUP BY monitor, start, place",
         )
     }
 
-    /// The smallest values of each bucket that these shares of all in it do not exceed.
-    pub(super) fn exact_by(&self, step: i64) -> String {
+    /// Every latency that is measured, with its bucket.
+    pub(super) fn measured_by(&self, step: i64) -> String {
         format!(
-            "SELECT {} AS start, {} AS place,
-    arraySort(groupArrayIf(assumeNotNull(total_us), {MEASURED})) AS sorted, length(sorted) AS latency_count,
-    arrayMap(p -> sorted[intDiv(length(sorted) * p + 99, 100)], [50, 75, 90, 95, 99]) AS quantiles
-FROM {} GROUP BY start, place",
+            "SELECT {} AS start, {} AS place, assumeNotNull(total_us) AS latency_us
+FROM {} AND {MEASURED}",
             start_of(step),
             self.place(),
             self.all_rows()

@@ -235,6 +235,7 @@ async fn assert_charts(results: &dyn Results, query: &ChartQuery) {
         buckets: results.chart(query).await.unwrap(),
         by_region: results.chart(&by_region).await.unwrap(),
         regions: whole.into_iter().map(region).collect(),
+        heat: results.heat(query).await.unwrap(),
     };
     assert_eq!(results.charts(query).await.unwrap(), expected, "{query:?}");
 }

@@ -1,16 +1,14 @@
-//! What is behind a chart: phases, the distribution of latency, and reasons.
+//! What is behind a chart: phases and reasons.
 
 use sonde_core::{MonitorId, Phases, Region, Timestamp, WorkspaceId};
 use sonde_libsql::libsql::{Connection, params};
 
 use super::buckets::{self, ROWS};
 use super::chart::{place, region_of};
-use super::corrupt;
 use super::fill::COMPLETE_ROWS;
 use super::read::collect;
 use super::text;
-use crate::query::band_of;
-use crate::{ChartQuery, HeatCell, PhaseBucket, ReasonCount, Result, TimeRange};
+use crate::{ChartQuery, PhaseBucket, ReasonCount, Result, TimeRange};
 
 /// Executed, not failed, outside maintenance, and with a latency.
 const MEASURED: &str =
@@ -44,21 +42,6 @@ FROM {rows} WHERE {ROWS} AND {MEASURED} GROUP BY place ORDER BY place"
     .await?;
     buckets.retain(|bucket| bucket.mean_us != Phases::default());
     Ok(buckets)
-}
-
-pub(super) async fn heat(connection: &Connection, query: &ChartQuery) -> Result<Vec<HeatCell>> {
-    let band = band_of("total_us");
-    let sql = format!(
-        "SELECT {band} AS band, count(*) FROM check_results WHERE {ROWS} AND {MEASURED} GROUP BY band ORDER BY band"
-    );
-    buckets::each(connection, query, query.step, &sql, |start, row| {
-        Ok(HeatCell {
-            start: Timestamp::from_micros(start),
-            band: u8::try_from(row.get::<u32>(0)?).map_err(corrupt)?,
-            count: row.get(1)?,
-        })
-    })
-    .await
 }
 
 pub(super) async fn reasons(

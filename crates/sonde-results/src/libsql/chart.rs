@@ -1,4 +1,4 @@
-//! One monitor over time: counts, means and quantiles per bucket.
+//! One monitor over time: counts, means, quantiles and the distribution of latency per bucket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,8 @@ use super::buckets::{self, ROWS};
 use super::corrupt;
 use super::read::outcome;
 use super::summary::{parse, rank, share};
-use crate::{ChartBucket, ChartQuery, Charts, Result, Summary};
+use crate::query::band_of;
+use crate::{ChartBucket, ChartQuery, Charts, HeatCell, Result, Summary};
 
 /// Where a row counts: the bucket's start, and the region where buckets are by region.
 type Place = (i64, String);
@@ -30,6 +31,15 @@ struct Gathered {
 pub(super) async fn chart(connection: &Connection, query: &ChartQuery) -> Result<Vec<ChartBucket>> {
     let gathered = gather(connection, query).await?;
     gathered.into_iter().map(bucket).collect()
+}
+
+pub(super) async fn heat(connection: &Connection, query: &ChartQuery) -> Result<Vec<HeatCell>> {
+    let together = ChartQuery {
+        by_region: false,
+        ..query.clone()
+    };
+    let gathered = gather(connection, &together).await?;
+    Ok(gathered.iter().flat_map(cells).collect())
 }
 
 /// All of them from one reading.
@@ -56,6 +66,7 @@ pub(super) async fn charts(connection: &Connection, query: &ChartQuery) -> Resul
     };
     Ok(Charts {
         summary: all.summed_up().0,
+        heat: buckets.iter().flat_map(cells).collect(),
         buckets: buckets.into_iter().map(bucket).collect::<Result<_>>()?,
         by_region: by_region.into_iter().map(bucket).collect::<Result<_>>()?,
         regions: regions.into_iter().map(region).collect::<Result<_>>()?,
@@ -139,6 +150,16 @@ impl Gathered {
         let mean_us = self.latencies.iter().sum::<u64>().checked_div(count);
         (self.summary, mean_us)
     }
+}
+
+fn cells(((start, _), gathered): (&Place, &Gathered)) -> impl Iterator<Item = HeatCell> {
+    let start = Timestamp::from_micros(*start);
+    let mut counts = BTreeMap::new();
+    for latency in &gathered.latencies {
+        *counts.entry(band_of(*latency)).or_default() += 1;
+    }
+    let cell = move |(band, count)| HeatCell { start, band, count };
+    counts.into_iter().map(cell)
 }
 
 fn bucket(((start, region), gathered): (Place, Gathered)) -> Result<ChartBucket> {

@@ -179,7 +179,7 @@ impl Results for LibsqlResults {
 
     async fn heat(&self, query: &ChartQuery) -> Result<Vec<HeatCell>> {
         let query = query.clone();
-        self.read(async move |connection| breakdown::heat(connection, &query).await)
+        self.read(async move |connection| chart::heat(connection, &query).await)
             .await
     }
 

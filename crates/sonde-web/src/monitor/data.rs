@@ -85,10 +85,9 @@ impl Data {
             limit: MOST_OTHERS,
         };
         let of_region = query(access, id, region.clone(), range);
-        let ((comparison, charts), phases, heat, reasons, maintained, others) = tokio::try_join!(
+        let ((comparison, charts), phases, reasons, maintained, others) = tokio::try_join!(
             access.charts(of_region.clone()),
             access.phases(of_region.clone()),
-            access.heat(of_region.clone()),
             access.reasons(id, range, region.as_ref()),
             access.maintained(&view.monitor, range),
             access.monitors(&all),
@@ -127,7 +126,7 @@ impl Data {
             buckets_by_region: charts.by_region,
             totals: charts.regions,
             phases,
-            heat,
+            heat: charts.heat,
             reasons,
             certificates,
             incidents,
