@@ -34,8 +34,9 @@ const COPY: &str = "INSERT INTO check_results SELECT * EXCEPT (number, swing) RE
 const BESIDE: [&str; 3] = [
     "INSERT INTO recent_checks SELECT workspace, slot, monitor, region, run_id, version, outcome, in_maintenance, total_us
 FROM check_results WHERE slot > now64(6) - toIntervalHour(50)",
-    "INSERT INTO dirty_buckets (workspace, monitor, bucket)
-SELECT DISTINCT workspace, monitor, toStartOfFifteenMinutes(slot - toIntervalMinute(15 * number))
+    // Long enough ago to be settled.
+    "INSERT INTO dirty_buckets (workspace, monitor, bucket, noted_at)
+SELECT DISTINCT workspace, monitor, toStartOfFifteenMinutes(slot - toIntervalMinute(15 * number)), now64(6) - toIntervalMinute(10)
 FROM latest_results CROSS JOIN numbers(30 * 24 * 4 + 1) AS quarters",
     // As if these tables had been there for all the time.
     "INSERT INTO schema_versions (version, release, migrated_at)

@@ -4,11 +4,14 @@ mod clickhouse;
 mod local;
 
 use std::fmt::Write as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use reqwest::Method;
-use sonde_core::{CheckResult, HttpDetail, MonitorId, Outcome, Phases, Region, Timestamp};
+use sonde_core::{
+    CertificateDetail, CheckResult, HttpDetail, MonitorId, Outcome, Phases, Region, Timestamp,
+    TlsDetail,
+};
 use sonde_tests::api::Caller;
 
 use crate::checks::check;
@@ -16,6 +19,7 @@ use crate::figures::{quantile, say};
 
 const MONITORS: u32 = 1_000;
 const ROUNDS: usize = 50;
+const DAY: Duration = Duration::from_hours(24);
 /// What people open, and what the overview's script asks for.
 const PAGES: [&str; 6] = [
     "/",
@@ -43,7 +47,7 @@ fn configuration(regions: &str) -> String {
     for n in 0..MONITORS {
         let line = writeln!(
             text,
-            "  m{n}: {{ name: Monitor {n}, http: \"http://127.0.0.1:9/{n}\", tags: [t{}] }}",
+            "  m{n}: {{ name: Monitor {n}, http: \"https://127.0.0.1:9/{n}\", tags: [t{}] }}",
             n % 20
         );
         line.expect("text grows as long as there is memory");
@@ -53,7 +57,7 @@ fn configuration(regions: &str) -> String {
 
 /// A check of the n-th monitor that went well.
 fn result(n: u32, region: &str, slot: Timestamp) -> anyhow::Result<CheckResult> {
-    let mut monitor = (*check("http://127.0.0.1:9/", None)?.monitor).clone();
+    let mut monitor = (*check("https://127.0.0.1:9/", None)?.monitor).clone();
     monitor.id = MonitorId::new(&format!("m{n}"))?;
     monitor.name = format!("Monitor {n}");
     let mut result = CheckResult::of_heartbeat(&monitor, slot, Outcome::Ok);
@@ -64,6 +68,19 @@ fn result(n: u32, region: &str, slot: Timestamp) -> anyhow::Result<CheckResult> 
         version: "1.1".to_owned(),
         bytes: 512,
         redirects: Vec::new(),
+    });
+    result.tls = Some(TlsDetail {
+        version: Some("1.3".to_owned()),
+        cipher: None,
+        alpn: None,
+        certificates: vec![CertificateDetail {
+            subject: "CN=www.example.com".to_owned(),
+            issuer: "CN=Example CA".to_owned(),
+            san: vec!["www.example.com".to_owned()],
+            not_before: slot - DAY * 60,
+            not_after: slot + DAY * 30,
+            sha256: "0f".repeat(32),
+        }],
     });
     result.total_us = Some(40_000);
     result.phases_us = Phases {
