@@ -85,21 +85,28 @@ impl Data {
             limit: MOST_OTHERS,
         };
         let of_region = query(access, id, region.clone(), range);
-        let ((comparison, charts), phases, reasons, maintained, others) = tokio::try_join!(
+        let (
+            (comparison, charts),
+            phases,
+            reasons,
+            certificates,
+            compared,
+            (incidents, newest_incident),
+            maintained,
+            others,
+        ) = tokio::try_join!(
             access.charts(of_region.clone()),
             access.phases(of_region.clone()),
             access.reasons(id, range, region.as_ref()),
+            access.certificates(of_region),
+            Compared::read(access, id, asked, range),
+            incidents(access, id, range),
             access.maintained(&view.monitor, range),
             access.monitors(&all),
         )?;
-        let others = others
-            .items
-            .into_iter()
-            .map(|it| (it.value.id, it.value.name));
+        let others = others.items.into_iter();
+        let others = others.map(|it| (it.value.id, it.value.name));
         let others: Vec<_> = others.filter(|(other, _)| other != id).collect();
-        let certificates = certificates(access, of_region, &view, &phases).await?;
-        let compared = Compared::read(access, id, asked, range).await?;
-        let (incidents, newest_incident) = incidents(access, id, range).await?;
         let drawn = incidents.iter().filter(|it| incident::is_of_state(it));
         let drawn = drawn.map(|it| band(access, it, range));
         let mut bands = drawn.collect::<Result<Vec<Band>, _>>()?;
@@ -174,22 +181,6 @@ impl Data {
         });
         rows.collect()
     }
-}
-
-/// Looked for where hands were shaken alone: everywhere else that would be in vain.
-async fn certificates(
-    access: &Access,
-    query: ChartQuery,
-    view: &MonitorView,
-    phases: &[PhaseBucket],
-) -> sonde_service::Result<CertificateHistory> {
-    let shaken = phases.iter().any(|it| it.mean_us.tls.is_some());
-    if shaken || view.latest.iter().any(|it| it.tls.is_some()) {
-        return access.certificates(query).await;
-    }
-    Ok(CertificateHistory {
-        samples: Vec::new(),
-    })
 }
 
 /// Those of the range, and the newest of all; none for who may not see them.
