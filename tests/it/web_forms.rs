@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sonde_tests::api::{Caller, PASSWORD, set_up_token};
-use sonde_tests::browser::Browser;
+use sonde_tests::api::{self, Caller, PASSWORD, set_up_token};
+use sonde_tests::browser::{Browser, Look, Soundness};
 use sonde_tests::stub::http::{HttpStub, Reply};
 use sonde_tests::wait_until;
 
@@ -15,9 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn who_follows_the_link_of_the_first_start_owns_the_machine() {
-    let Some(browser) = Browser::start().await else {
+    let Some(sound) = Soundness::start().await else {
         return;
     };
+    let browser = sound.browser();
     let (up, _folder) = web_scene::empty().await;
     wait_until(PATIENCE, async || up.log().contains("sonde_setup_")).await;
     let token = set_up_token(&up.log());
@@ -29,20 +30,23 @@ async fn who_follows_the_link_of_the_first_start_owns_the_machine() {
     browser
         .shows("this link was used already, or has expired")
         .await;
+    assert_sound(&sound).await;
     // Where the page of a link is shown already, nothing would be loaded.
     browser.open(&link).await;
+    browser.find("[name=email]").await;
+    assert_sound(&sound).await;
     browser.fill("[name=email]", "ada@example.org").await;
     browser.fill("[name=name]", "Ada").await;
     browser.fill("[name=password]", PASSWORD).await;
     browser.click("Create the account").await;
     browser.arrives("/").await;
     browser.shows("Nothing is watched yet").await;
-    assert_eq!(who(&browser).await, "ada@example.org");
+    assert_eq!(who(browser).await, "ada@example.org");
 
     // What the link is good for does not stay in the history.
     browser.open(&link).await;
     browser.shows("this link was used already").await;
-    assert_eq!(address(&browser).await, up.url("/setup"));
+    assert_eq!(address(browser).await, up.url("/setup"));
 
     browser.open(&up.url("/")).await;
     browser.click("Sign out").await;
@@ -55,11 +59,38 @@ async fn who_follows_the_link_of_the_first_start_owns_the_machine() {
     browser
         .shows("no account has this e-mail address and password")
         .await;
+    assert_sound(&sound).await;
     assert_eq!(browser.path().await, "/sign-in");
     browser.fill("[name=password]", PASSWORD).await;
     browser.click("Sign in").await;
     browser.arrives("/").await;
-    assert_eq!(who(&browser).await, "ada@example.org");
+    assert_eq!(who(browser).await, "ada@example.org");
+    assert!(up.terminate().await.success());
+}
+
+#[tokio::test]
+async fn who_follows_the_link_of_an_invitation_becomes_a_member() {
+    let Some(sound) = Soundness::start().await else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (up, owner) = api::owned(folder.path()).await;
+    let body = json!({ "email": "ed@example.org", "role": "editor" });
+    let (_, invitation) = owner.post("/v1/invitations", &body).await;
+    let token = invitation["token"].as_str().unwrap();
+
+    let browser = sound.browser();
+    let link = up.url(&format!("/invitation#{token}"));
+    browser.open(&link).await;
+    browser
+        .shows("ada@example.org invites ed@example.org to the workspace default as editor.")
+        .await;
+    assert_sound(&sound).await;
+    browser.fill("[name=name]", "Ed").await;
+    browser.fill("[name=password]", PASSWORD).await;
+    browser.click("Accept").await;
+    browser.arrives("/").await;
+    assert_eq!(who(browser).await, "ed@example.org");
     assert!(up.terminate().await.success());
 }
 
@@ -211,6 +242,18 @@ async fn what_is_wrong_is_said_while_it_is_typed_and_goes_when_it_is_right() {
 }
 
 /// Whose session the browser has.
+/// A page that only a form leads to, on every screen.
+async fn assert_sound(sound: &Soundness) {
+    for dark in [false, true] {
+        for look in [Look::narrow(dark), Look::wide(dark)] {
+            sound.browser().set_look(look).await;
+            let faults = sound.faults_here().await;
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            assert!(faults.is_empty(), "{faults:#?}");
+        }
+    }
+}
+
 async fn who(browser: &Browser) -> String {
     let script = "return fetch('/v1/session').then((answer) => answer.json())";
     let session = browser.run(script, Vec::new()).await;

@@ -43,6 +43,7 @@ window.soundness = (() => {
   let expected = [];
   let before = new Map();
   let reached = [];
+  const reach = ({ target }) => reached.push([target, appearance(target)]);
 
   return {
     shift: () => shifted,
@@ -74,7 +75,7 @@ window.soundness = (() => {
       document.activeElement?.blur();
       before = new Map(expected.map((it) => [it, appearance(it)]));
       reached = [];
-      document.addEventListener("focusin", ({ target }) => reached.push([target, appearance(target)]));
+      document.addEventListener("focusin", reach);
       const begin = document.documentElement;
       begin.tabIndex = -1;
       begin.focus();

@@ -60,12 +60,7 @@ impl Soundness {
     /// Opens a page of the server at `origin` and tells all that is wrong with it.
     pub async fn faults(&self, origin: &str, path: &str, status: u64) -> Vec<Fault> {
         self.open(origin, path).await;
-        let mut faults = self.accessibility().await;
-        faults.extend(
-            self.strings("overflow", "return soundness.overflow()")
-                .await,
-        );
-        faults.extend(self.focus().await);
+        let mut faults = self.faults_here().await;
         let shift = self.browser.run("return soundness.shift()", Vec::new());
         let shift = shift.await.as_f64().unwrap_or(f64::MAX);
         if shift >= MOST_SHIFT {
@@ -85,7 +80,16 @@ impl Soundness {
         faults
     }
 
-    /// The same of a page that others wrote: only what it asks for and what its console says.
+    /// Of the page that is shown, however it was come by: only what can be seen of it.
+    pub async fn faults_here(&self) -> Vec<Fault> {
+        let mut faults = self.accessibility().await;
+        let overflow = self.strings("overflow", "return soundness.overflow()");
+        faults.extend(overflow.await);
+        faults.extend(self.focus().await);
+        faults
+    }
+
+    /// Of a page that others wrote: only what it asks for and what its console says.
     pub async fn noise_of(&self, origin: &str, path: &str) -> Vec<Fault> {
         self.open(origin, path).await;
         let requests = self.browser.requests().await;

@@ -74,10 +74,8 @@ impl ClickhouseResults {
                 (false, true) => charts.buckets.push(bucket),
                 (false, false) => charts.by_region.push(bucket),
                 (true, false) => {
-                    let region = bucket.region.into_iter();
-                    charts
-                        .regions
-                        .extend(region.map(|it| (it, bucket.summary.clone())));
+                    let summary = bucket.summary;
+                    charts.regions.extend(bucket.region.map(|it| (it, summary)));
                 }
             }
         }
