@@ -1,9 +1,11 @@
 //! What a pointer finds on a chart, and who has none: the numbers of the chart's own table at that moment, and a way to look closer.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use sonde_tests::browser::{Browser, Key};
+use sonde_tests::sonde::Running;
 use sonde_tests::wait_until;
 
 use crate::up_dashboards::{DAY, machine, rows};
@@ -40,17 +42,23 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value}"))
 }
 
+/// A monitor's page, and its address.
+async fn charts_of_a_day(folder: &Path, browser: &Browser) -> (Running, String) {
+    let up = machine(folder, &rows()).await;
+    // The first page that is seen is loaded again, in the browser's time zone.
+    browser.open(&up.url("/")).await;
+    let page = up.url(&format!("/monitors/shop?{DAY}&p=50&p=95"));
+    browser.open(&page).await;
+    (up, page)
+}
+
 #[tokio::test]
 async fn the_numbers_under_the_pointer_are_those_of_the_table() {
     let Some(browser) = Browser::start().await else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let up = machine(folder.path(), &rows()).await;
-    // The first page that is seen is loaded again, in the browser's time zone.
-    browser.open(&up.url("/")).await;
-    let path = format!("/monitors/shop?{DAY}&p=50&p=95");
-    browser.open(&up.url(&path)).await;
+    let (up, _) = charts_of_a_day(folder.path(), &browser).await;
     for figure in ["latency", "outcomes"] {
         let chart = seen(&browser, CHART, figure).await;
         assert_eq!(seen(&browser, SHOWN, figure).await, Value::Null);
@@ -130,10 +138,7 @@ async fn arrow_keys_find_what_a_pointer_finds() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let up = machine(folder.path(), &rows()).await;
-    browser.open(&up.url("/")).await;
-    let path = format!("/monitors/shop?{DAY}&p=50&p=95");
-    browser.open(&up.url(&path)).await;
+    let (up, page) = charts_of_a_day(folder.path(), &browser).await;
     let chart = seen(&browser, CHART, "latency").await;
     let table = chart["rows"].as_array().unwrap();
     let last = table.len() - 1;
@@ -167,10 +172,7 @@ async fn arrow_keys_find_what_a_pointer_finds() {
     // Without a choice there is nothing to look closer at.
     browser.press(None, Key::Home, 1).await;
     browser.press(None, Key::Enter, 1).await;
-    assert_eq!(
-        browser.run("return location.href", Vec::new()).await,
-        up.url(&path)
-    );
+    assert_eq!(browser.run("return location.href", Vec::new()).await, page);
 
     browser.press(None, Key::Right, 10).await;
     browser.press(Some(Key::Shift), Key::Right, 20).await;
