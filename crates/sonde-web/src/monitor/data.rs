@@ -78,7 +78,11 @@ impl Data {
         asked: &Asked,
         range: TimeRange,
     ) -> Result<Self, PageError> {
-        let view = access.monitor_view(id).await?;
+        let viewed = async {
+            let view = access.monitor_view(id).await?;
+            let maintained = access.maintained(&view.monitor, range).await?;
+            Ok((view, maintained))
+        };
         let region = asked.region();
         let all = PageQuery {
             after: None,
@@ -86,22 +90,22 @@ impl Data {
         };
         let of_region = query(access, id, region.clone(), range);
         let (
+            (view, maintained),
             (comparison, charts),
             phases,
             reasons,
             certificates,
             compared,
             (incidents, newest_incident),
-            maintained,
             others,
         ) = tokio::try_join!(
+            viewed,
             access.charts(of_region.clone()),
             access.phases(of_region.clone()),
             access.reasons(id, range, region.as_ref()),
             access.certificates(of_region),
             Compared::read(access, id, asked, range),
             incidents(access, id, range),
-            access.maintained(&view.monitor, range),
             access.monitors(&all),
         )?;
         let others = others.items.into_iter();
