@@ -241,7 +241,6 @@ async fn what_is_wrong_is_said_while_it_is_typed_and_goes_when_it_is_right() {
     assert!(up.terminate().await.success());
 }
 
-/// Whose session the browser has.
 /// A page that only a form leads to, on every screen.
 async fn assert_sound(sound: &Soundness) {
     for dark in [false, true] {
@@ -254,6 +253,7 @@ async fn assert_sound(sound: &Soundness) {
     }
 }
 
+/// Whose session the browser has.
 async fn who(browser: &Browser) -> String {
     let script = "return fetch('/v1/session').then((answer) => answer.json())";
     let session = browser.run(script, Vec::new()).await;

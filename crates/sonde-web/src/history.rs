@@ -47,6 +47,7 @@ struct State {
 
 struct Kept {
     read_at: Instant,
+    shown_for: Duration,
     day: Arc<Day>,
 }
 
@@ -107,21 +108,21 @@ impl Day {
 
 impl Kept {
     fn now(day: Day) -> Self {
+        let checks = |bucket: &Bucket| bucket.ok + bucket.degraded + bucket.failed + bucket.missed;
+        let total: u64 = day.buckets.values().flatten().map(checks).sum();
         Self {
             read_at: Instant::now(),
+            shown_for: if total < YOUNG {
+                KEPT_WHILE_YOUNG
+            } else {
+                KEPT + SHOWN_WHILE_READ
+            },
             day: Arc::new(day),
         }
     }
 
     fn is_shown(&self) -> bool {
-        let checks = |bucket: &Bucket| bucket.ok + bucket.degraded + bucket.failed + bucket.missed;
-        let total: u64 = self.day.buckets.values().flatten().map(checks).sum();
-        let shown_for = if total < YOUNG {
-            KEPT_WHILE_YOUNG
-        } else {
-            KEPT + SHOWN_WHILE_READ
-        };
-        self.read_at.elapsed() < shown_for
+        self.read_at.elapsed() < self.shown_for
     }
 }
 

@@ -61,7 +61,18 @@ impl ClickhouseResults {
             region: None,
             ..query.clone()
         };
-        let (rows, heat) = tokio::try_join!(self.sum_up(&by_region, ALL), self.read_heat(query))?;
+        let of_region = async {
+            if query.region.is_none() {
+                return Ok(None);
+            }
+            let together = ChartQuery {
+                by_region: false,
+                ..query.clone()
+            };
+            tokio::try_join!(self.summary_of(&together), self.read_chart(&together)).map(Some)
+        };
+        let rows = self.sum_up(&by_region, ALL);
+        let (rows, heat, of_region) = tokio::try_join!(rows, self.read_heat(query), of_region)?;
         let mut charts = Charts {
             heat,
             ..Charts::default()
@@ -79,13 +90,8 @@ impl ClickhouseResults {
                 }
             }
         }
-        if query.region.is_some() {
-            let together = ChartQuery {
-                by_region: false,
-                ..query.clone()
-            };
-            (charts.summary, charts.buckets) =
-                tokio::try_join!(self.summary_of(&together), self.read_chart(&together))?;
+        if let Some(of_region) = of_region {
+            (charts.summary, charts.buckets) = of_region;
         }
         Ok(charts)
     }
